@@ -1,0 +1,4 @@
+#!/bin/bash
+set -e
+chown -R redis:redis /data
+exec gosu redis "$@"

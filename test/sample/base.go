@@ -1,0 +1,125 @@
+package sample
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// BaseTag is the name under which the base image is known to the engine: the one that the
+// Dockerfiles of the samples name, as those of a packager would.
+const BaseTag = "debian:stable-slim"
+
+// BaseProgram makes the base image's tree from Debian's packages.
+const BaseProgram = "mmdebstrap"
+
+// noServices is what Debian's official images have: no package starts its service while it is
+// installed (invoke-rc.d(8)).
+const noServices = `printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d" && chmod +x "$1/usr/sbin/policy-rc.d"`
+
+// baseCommand is the command line, without the name of the result, that makes the base's tar file.
+func baseCommand() ([]string, error) {
+	suite, err := machineSuite()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{BaseProgram, "--quiet", "--variant=minbase", "--format=tar", "--customize-hook=" + noServices}
+	for _, area := range []string{"man", "info", "locale", "doc"} { // as the slim images leave out
+		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+area+"/*")
+	}
+	if proxy := aptProxy(); proxy != "" {
+		args = append(args, fmt.Sprintf("--aptopt=Acquire::http::Proxy %q", proxy))
+	}
+	args = append(args, suite, "-")
+	if sources := machineSources(); sources != "" {
+		args = append(args, sources)
+	}
+	return args, nil
+}
+
+// machineSuite is the Debian release of this machine: its mirrors are known to answer.
+func machineSuite() (string, error) {
+	b, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "", err
+	}
+	release := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		release[key] = strings.Trim(value, `"`)
+	}
+	if release["ID"] != "debian" || release["VERSION_CODENAME"] == "" {
+		return "", fmt.Errorf("this machine runs %q, not a Debian release", release["PRETTY_NAME"])
+	}
+	return release["VERSION_CODENAME"], nil
+}
+
+// machineSources is the file with this machine's mirrors of Debian, in the form that mmdebstrap
+// takes for MIRROR; empty where its own default will do.
+func machineSources() string {
+	for _, path := range []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"} {
+		if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), "deb") {
+			return path
+		}
+	}
+	return ""
+}
+
+func aptProxy() string {
+	out, err := exec.Command("apt-config", "shell", "P", "Acquire::http::Proxy").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.Trim(strings.TrimPrefix(strings.TrimSpace(string(out)), "P="), "'")
+}
+
+// baseKey names the base: what it is made from, and the week, since packages get updates.
+func baseKey(command []string) (string, error) {
+	sources, err := os.ReadFile(machineSources())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	year, week := time.Now().ISOWeek()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d-%d\n%q\n%s", year, week, command, sources))
+	return fmt.Sprintf("%x", sum[:8]), nil
+}
+
+// base gives the tar file of the base image and its key.
+func base(ctx context.Context) (path, key string, err error) {
+	command, err := baseCommand()
+	if err != nil {
+		return "", "", fmt.Errorf("making the base image: %w", err)
+	}
+	if key, err = baseKey(command); err != nil {
+		return "", "", fmt.Errorf("making the base image: %w", err)
+	}
+	path, err = cached("base-"+key+".tar", func(part string) error {
+		return errors.Join(forget("base-"), bootstrap(ctx, command, part))
+	})
+	return path, key, err
+}
+
+// bootstrap runs the command with its output in a file.
+func bootstrap(ctx context.Context, command []string, path string) error {
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	buffered := bufio.NewWriterSize(out, 1<<20)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdout = buffered
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("making the base image: %w\n%s", err, errs.String())
+	}
+	return errors.Join(buffered.Flush(), out.Close())
+}

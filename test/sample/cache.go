@@ -1,0 +1,63 @@
+package sample
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// cacheDir is where what takes long to make is kept from run to run; safe to delete.
+func cacheDir() (string, error) {
+	base, err := os.UserCacheDir() // $XDG_CACHE_HOME, else ~/.cache
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(base, "unroot-oracles")
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// cached gives the file of that name in the cache, made by make where it is not there yet. Two
+// processes do not make it twice, and a file that is there is whole.
+func cached(name string, make func(path string) error) (string, error) {
+	dir, err := cacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the cache folder: %w", err)
+	}
+	path := filepath.Join(dir, name)
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return "", fmt.Errorf("locking %q: %w", path, err)
+	}
+	defer lock.Close() // and with it the lock
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return "", fmt.Errorf("locking %q: %w", path, err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	part := path + ".part"
+	defer os.Remove(part)
+	if err := make(part); err != nil {
+		return "", err
+	}
+	return path, os.Rename(part, path)
+}
+
+// forget removes what other inputs left in the cache: files named PREFIX, a key, and ".tar".
+func forget(prefix string) error {
+	dir, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	old, err := filepath.Glob(filepath.Join(dir, prefix+"????????????????.tar"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}

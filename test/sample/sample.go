@@ -1,0 +1,119 @@
+// Package sample builds the images that the tests convert: ordinary Dockerfiles over Debian's packages, built by a real engine.
+package sample
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"unroot/test/engine"
+)
+
+// Builder builds samples in one engine, each once.
+type Builder struct {
+	engine *engine.Engine
+	root   string // folder with one folder for each sample
+	base   func() (string, error)
+	mu     sync.Mutex
+	built  map[string]func() (string, error)
+}
+
+// NewBuilder gives a builder for the samples in the folder root.
+func NewBuilder(e *engine.Engine, root string) *Builder {
+	b := &Builder{engine: e, root: root, built: map[string]func() (string, error){}}
+	b.base = sync.OnceValues(func() (string, error) { return b.importBase(context.Background()) })
+	return b
+}
+
+// Build gives the engine's name of the sample, building it where that was not done yet. What was
+// built in another run from the same files and the same base comes from the cache.
+func (b *Builder) Build(ctx context.Context, name string) (string, error) {
+	b.mu.Lock()
+	once, ok := b.built[name]
+	if !ok {
+		once = sync.OnceValues(func() (string, error) { return b.build(context.WithoutCancel(ctx), name) })
+		b.built[name] = once
+	}
+	b.mu.Unlock()
+	return once()
+}
+
+// Base makes the base image known to the engine as BaseTag and gives its key.
+func (b *Builder) Base() (key string, err error) { return b.base() }
+
+func (b *Builder) importBase(ctx context.Context) (string, error) {
+	path, key, err := base(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, err = b.engine.Docker(ctx, "import", "--change", `CMD ["bash"]`, path, BaseTag)
+	return key, err
+}
+
+func (b *Builder) build(ctx context.Context, name string) (string, error) {
+	baseKey, err := b.Base()
+	if err != nil {
+		return "", err
+	}
+	dir, tag := filepath.Join(b.root, name), "unroot.test/"+name+":root"
+	key, err := treeKey(dir, baseKey)
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", name, err)
+	}
+	fresh := false
+	archive, err := cached("image-"+name+"-"+key+".tar", func(part string) error {
+		fresh = true
+		return b.buildAndSave(ctx, dir, tag, part)
+	})
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", name, err)
+	}
+	if !fresh {
+		_, err = b.engine.Docker(ctx, "load", "--input", archive)
+	}
+	return tag, err
+}
+
+func (b *Builder) buildAndSave(ctx context.Context, dir, tag, archive string) error {
+	args := []string{"build", "--network", "host", "--tag", tag}
+	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy"} { // predefined arguments of every Dockerfile
+		if v := os.Getenv(name); v != "" {
+			args = append(args, "--build-arg", name+"="+v)
+		}
+	}
+	if _, err := b.engine.Docker(ctx, append(args, dir)...); err != nil {
+		return err
+	}
+	_, err := b.engine.Docker(ctx, "save", "--output", archive, tag)
+	return errors.Join(err, forget("image-"+filepath.Base(dir)+"-"))
+}
+
+// treeKey is a hash of the names, modes and contents below a folder, and of what else the result
+// depends on.
+func treeKey(dir string, more ...string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, strings.Join(more, "\n"))
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		fmt.Fprintf(h, "%s %o %d\n%s\n", rel, info.Mode().Perm(), len(content), content)
+		return err
+	})
+	return fmt.Sprintf("%x", h.Sum(nil)[:8]), err
+}
