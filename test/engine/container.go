@@ -20,6 +20,9 @@ type Container struct {
 	pid    int // of its first process, as the host sees it; 0 where it had ended before anyone looked
 }
 
+// grace is how many seconds a container gets to end by itself; some samples, as first process, never do.
+const grace = "5"
+
 // Run starts a container in the background: docker run OPTIONS IMAGE ARGS.
 func (e *Engine) Run(ctx context.Context, image string, options []string, args ...string) (*Container, error) {
 	line := append([]string{"run", "--detach"}, options...)
@@ -44,10 +47,16 @@ func (c *Container) refresh(ctx context.Context) error {
 
 // Restart stops the container as its image says and starts it again.
 func (c *Container) Restart(ctx context.Context) error {
-	if _, err := c.engine.Docker(ctx, "restart", c.ID); err != nil {
+	if _, err := c.engine.Docker(ctx, "restart", "--time", grace, c.ID); err != nil {
 		return err
 	}
 	return c.refresh(ctx)
+}
+
+// Stop ends the container as its image says.
+func (c *Container) Stop(ctx context.Context) error {
+	_, err := c.engine.Docker(ctx, "stop", "--time", grace, c.ID)
+	return err
 }
 
 // Running reports whether the container's first process runs.

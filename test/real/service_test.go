@@ -21,19 +21,23 @@ type service struct {
 	sample  string
 	port    int      // that the image as built listens on and exposes
 	options []string // of docker run, without which nobody would start it
-	probe   func(ctx context.Context, c *engine.Container, port int) error
+	probe   asking
+	kept    asking // whether what the probe wrote outlived its container; nil where it writes nothing
 }
+
+// asking is a request to a container; the error says what was wrong with the answer.
+type asking func(ctx context.Context, c *engine.Container, port int) error
 
 var services = []service{
 	{sample: "nginx", port: 80, probe: httpOK("Welcome to nginx")},
 	{sample: "apache2", port: 80, probe: httpOK("It works")},
 	{sample: "haproxy", port: 80, probe: httpOK("served")},
-	{sample: "redis", port: 6379, probe: redisKeeps},
-	{sample: "redis-unguarded", port: 6379, probe: redisKeeps},
+	{sample: "redis", port: 6379, probe: redisWrites, kept: redisKept},
+	{sample: "redis-unguarded", port: 6379, probe: redisWrites, kept: redisKept},
 	{sample: "nginx-sed", port: 80, probe: httpOK("hello")},
-	{sample: "app-volume", port: 80, probe: httpOK("served")},
+	{sample: "app-volume", port: 80, probe: httpOK("served"), kept: appKept},
 	{sample: "app-user", port: 8000, probe: httpOK("served")},
-	{sample: "postgres", port: 5432, probe: postgresSelects, options: []string{"--env", "POSTGRES_PASSWORD=secret"}},
+	{sample: "postgres", port: 5432, probe: postgresWrites, kept: postgresKept, options: []string{"--env", "POSTGRES_PASSWORD=secret"}},
 }
 
 // noNetwork leaves the container its own loopback.
@@ -51,7 +55,7 @@ var hardened = append([]string{
 const arbitrary = "1000700000:0"
 
 // httpOK asks for / and wants status 200 and a page that says something.
-func httpOK(says string) func(context.Context, *engine.Container, int) error {
+func httpOK(says string) asking {
 	return func(ctx context.Context, c *engine.Container, port int) error {
 		client := http.Client{Transport: &http.Transport{
 			DisableKeepAlives: true,
@@ -77,15 +81,33 @@ func httpOK(says string) func(context.Context, *engine.Container, int) error {
 	}
 }
 
-// redisKeeps wants a PONG, and data that the server can write to its disk.
-func redisKeeps(ctx context.Context, c *engine.Container, port int) error {
+// appKept wants a count above those of one container's life.
+func appKept(ctx context.Context, c *engine.Container, _ int) error {
+	count, err := c.Exec(ctx, "cat", "data/count")
+	if err == nil && len(count) == 1 && count < "4" {
+		err = fmt.Errorf("the request count is %s, want 4: two containers, each started twice", count)
+	}
+	return err
+}
+
+// redisWrites wants a PONG, and data that the server can write to its disk.
+func redisWrites(ctx context.Context, c *engine.Container, port int) error {
+	return redisSays(ctx, c, port, [][2]string{{"PING", "+PONG"}, {"INCR kept", ":"}, {"SAVE", "+OK"}})
+}
+
+// redisKept wants the count of two containers, each started twice.
+func redisKept(ctx context.Context, c *engine.Container, port int) error {
+	return redisSays(ctx, c, port, [][2]string{{"INCR kept", ":5"}})
+}
+
+func redisSays(ctx context.Context, c *engine.Container, port int, exchanges [][2]string) error {
 	conn, err := c.Dial(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
-	for _, exchange := range [][2]string{{"PING", "+PONG"}, {"SET kept yes", "+OK"}, {"SAVE", "+OK"}} {
+	for _, exchange := range exchanges {
 		if err := ask(conn, answers, exchange[0], exchange[1]); err != nil {
 			return err
 		}
@@ -93,7 +115,7 @@ func redisKeeps(ctx context.Context, c *engine.Container, port int) error {
 	return nil
 }
 
-// ask sends one line and wants the line that is the answer.
+// ask sends one line and wants a line that begins with the answer.
 func ask(conn net.Conn, answers *bufio.Reader, command, want string) error {
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
@@ -105,19 +127,32 @@ func ask(conn net.Conn, answers *bufio.Reader, command, want string) error {
 	if err != nil {
 		return err
 	}
-	if got = strings.TrimSpace(got); got != want {
+	if got = strings.TrimSpace(got); !strings.HasPrefix(got, want) {
 		return fmt.Errorf("%s answered %q, want %q", command, got, want)
 	}
 	return nil
 }
 
-// postgresSelects asks as a client over TCP does, with the password, and writes a table.
-func postgresSelects(ctx context.Context, c *engine.Container, port int) error {
+// postgresWrites asks as a client over TCP does, with the password, and writes a row.
+func postgresWrites(ctx context.Context, c *engine.Container, port int) error {
+	return postgresSays(ctx, c, port, "42", "create table if not exists kept (v int)",
+		"insert into kept values (1)", "select 41 + 1")
+}
+
+// postgresKept wants the rows of two containers, each started twice.
+func postgresKept(ctx context.Context, c *engine.Container, port int) error {
+	return postgresSays(ctx, c, port, "4", "select count(*) from kept")
+}
+
+func postgresSays(ctx context.Context, c *engine.Container, port int, want string, sql ...string) error {
 	url := fmt.Sprintf("postgresql://postgres:secret@127.0.0.1:%d/postgres", port)
-	out, err := c.Exec(ctx, "psql", url, "--no-psqlrc", "--tuples-only", "--no-align", "--quiet",
-		"--command", "create table if not exists kept (v int)", "--command", "select 41 + 1")
-	if err == nil && strings.TrimSpace(out) != "42" {
-		err = fmt.Errorf("select 41 + 1 answered %q", out)
+	args := []string{"psql", url, "--no-psqlrc", "--tuples-only", "--no-align", "--quiet"}
+	for _, command := range sql {
+		args = append(args, "--command", command)
+	}
+	out, err := c.Exec(ctx, args...)
+	if err == nil && strings.TrimSpace(out) != want {
+		err = fmt.Errorf("%s answered %q, want %q", sql[len(sql)-1], out, want)
 	}
 	return err
 }

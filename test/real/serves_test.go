@@ -1,0 +1,190 @@
+package real
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"unroot/test/engine"
+)
+
+// numericUser is the only form that the kubelet takes together with runAsNonRoot.
+var numericUser = regexp.MustCompile(`^[1-9][0-9]*:[0-9]+$`)
+
+// TestServes is the main promise: every sample, converted with no hint but what the image says,
+// serves a real request as the image says and as a uid that nobody knew, without any capability.
+func TestServes(t *testing.T) {
+	for _, s := range services {
+		t.Run(s.sample, func(t *testing.T) {
+			t.Parallel()
+			c := converted(t, s.sample)
+			if !numericUser.MatchString(c.config.User) {
+				t.Errorf("the image's User is %q, want a number that is not 0 and a group's number", c.config.User)
+			}
+			port := c.port(t, s.port)
+			t.Run("as the image says", func(t *testing.T) {
+				servesAs(t, s, c, port)
+			})
+			t.Run("as an arbitrary uid", func(t *testing.T) {
+				if s.sample == "postgres" {
+					needsPasswdEntry(t, s, c, port)
+					return
+				}
+				servesAs(t, s, c, port, "--user", arbitrary)
+			})
+			t.Run("data in new volumes survives", func(t *testing.T) {
+				if len(c.config.Volumes) == 0 {
+					return // nothing to keep
+				}
+				keepsData(t, s, c, port)
+			})
+		})
+	}
+}
+
+// servesAs starts the converted image and wants an answer, and no process with uid 0.
+func servesAs(t *testing.T, s service, c conversion, port int, options ...string) {
+	t.Helper()
+	container, err := start(t, c.result, slices.Concat(hardened, s.options, options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.serves(t.Context(), container, port, patience); err != nil {
+		t.Fatal(err)
+	}
+	runsAsRegularUser(t, container)
+}
+
+func runsAsRegularUser(t *testing.T, c *engine.Container) {
+	t.Helper()
+	root, err := rootProcesses(c)
+	if err != nil || len(root) > 0 {
+		t.Errorf("processes with uid 0: %v, %v", root, err)
+	}
+	uid, err := c.Exec(t.Context(), "id", "-u")
+	if err != nil || uid == "0" {
+		t.Errorf("docker exec id -u says %q, %v", uid, err)
+	}
+}
+
+// needsPasswdEntry is the case of programs that look themselves up: nothing in an image can have an
+// entry for a uid that is chosen later. The plan must say so, nothing else may be missing, and with
+// an entry, as some platforms add it, the image serves.
+func needsPasswdEntry(t *testing.T, s service, c conversion, port int) {
+	t.Helper()
+	onlyPasswdEntryOpen(t, c.plan)
+	container, err := start(t, c.result, slices.Concat(hardened, s.options, []string{"--user", arbitrary}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.serves(t.Context(), container, port, noPatience); err == nil {
+		t.Error("serves without an entry in passwd: the plan's open item is wrong")
+	}
+	servesAs(t, s, c, port, "--user", arbitrary, "--volume", passwdWithEntry(t, c.result)+":/etc/passwd:ro")
+}
+
+// passwdOpen is the id of the open item that names the missing entry.
+const passwdOpen = "passwd-entry"
+
+func onlyPasswdEntryOpen(t *testing.T, p planned) {
+	t.Helper()
+	if ids := slices.Compact(p.openFor("arbitrary")); !slices.Equal(ids, []string{passwdOpen}) {
+		t.Errorf("open for an arbitrary uid: %v, want only %s", ids, passwdOpen)
+	}
+}
+
+// passwdWithEntry is a copy of the image's passwd file with an entry for the arbitrary uid.
+func passwdWithEntry(t *testing.T, image string) string {
+	t.Helper()
+	passwd, err := theEngine(t).Docker(t.Context(), "run", "--rm", "--network", "none", "--entrypoint", "cat", image, "/etc/passwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _, _ := strings.Cut(arbitrary, ":")
+	path := filepath.Join(t.TempDir(), "passwd")
+	entry := passwd + "\nassigned:x:" + uid + ":0::/tmp:/bin/sh\n"
+	if err := os.WriteFile(path, []byte(entry), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// keepsData runs the image with a new named volume for each of its volumes, twice: the volumes must
+// come out writable, and what the first container wrote must be there for the second.
+func keepsData(t *testing.T, s service, c conversion, port int) {
+	t.Helper()
+	e := theEngine(t)
+	options := slices.Concat(hardened, s.options)
+	for path := range c.config.Volumes {
+		volume, err := e.Docker(t.Context(), "volume", "create")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if _, err := e.Docker(context.Background(), "volume", "rm", volume); err != nil {
+				t.Error(err)
+			}
+		})
+		options = append(options, "--volume", volume+":"+path)
+	}
+	for _, round := range []string{"first", "second"} {
+		container, err := start(t, c.result, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, life := range []string{"start", "restart"} {
+			if life == "restart" {
+				if err := container.Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.serves(t.Context(), container, port, patience); err != nil {
+				t.Fatalf("%s container, %s: %v", round, life, err)
+			}
+		}
+		runsAsRegularUser(t, container)
+		if round == "second" && s.kept != nil {
+			if err := s.kept(t.Context(), container, port); err != nil {
+				t.Errorf("data of the first container: %v", err)
+			}
+		}
+		if err := container.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestServesGit is the sample that is a command.
+func TestServesGit(t *testing.T) {
+	t.Parallel()
+	c := converted(t, gitSample)
+	if !numericUser.MatchString(c.config.User) {
+		t.Errorf("the image's User is %q", c.config.User)
+	}
+	t.Run("as the image says", func(t *testing.T) {
+		if err := runGit(t, c.result, hardened, slices.Concat(gitSteps, []gitStep{sshStep, notRoot})...); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("as an arbitrary uid", func(t *testing.T) {
+		options := slices.Concat(hardened, []string{"--user", arbitrary})
+		if err := runGit(t, c.result, options, slices.Concat(gitSteps, []gitStep{notRoot})...); err != nil {
+			t.Error(err)
+		}
+		onlyPasswdEntryOpen(t, c.plan)
+		if err := runGit(t, c.result, options, sshStep); err == nil {
+			t.Error("ssh runs without an entry in passwd: the plan's open item is wrong")
+		}
+		options = append(options, "--volume", passwdWithEntry(t, c.result)+":/etc/passwd:ro")
+		if err := runGit(t, c.result, options, sshStep); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// notRoot reads who the container's process is from the kernel.
+var notRoot = gitStep{entrypoint: "sh", args: []string{"-c", `! grep -E '^Uid:.*\b0\b' /proc/self/status && echo regular`}, says: "regular"}
