@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -38,7 +39,11 @@ func compressor(w io.Writer, c Compression) (io.WriteCloser, error) {
 	case Plain:
 		return plainWriter{w}, nil
 	case Gzip:
-		return gzip.NewWriterLevel(w, gzip.BestCompression)
+		zw, err := gzip.NewWriterLevel(w, gzip.BestCompression)
+		if err == nil {
+			zw.ModTime = time.Unix(0, 0) // this writer stores the year 1 for the zero time
+		}
+		return zw, err
 	case Zstd:
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
 	}

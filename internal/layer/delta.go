@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -15,12 +16,13 @@ import (
 
 // Delta is one layer to be laid over an image: what it adds, replaces and removes.
 //
-// It should name every folder above its entries, with the folder's mode, owner and time as they are
-// in the image: Docker and Podman unpack each layer by itself and make a missing folder with mode
-// 0755 and owner root, which then hides that of the layers below (opencontainers/image-spec issues
-// 737 and 1221); containerd copies it from below. Parents lists the folders that are missing.
+// It should name every folder above its entries too, with the mode, owner and time that the folder
+// has in the image. Docker unpacks each layer by itself and makes a missing folder with mode 0755,
+// owner root and the time of day, which then hides the folder of the layers below: a lone "/tmp/x"
+// takes the 1777 from /tmp (seen with overlay2; opencontainers/image-spec issues 737 and 1221).
+// containerd copies mode and owner from below. Parents lists what is missing.
 //
-// containerd passes over an entry for the root directory itself; Docker applies it.
+// An entry for the root directory itself is applied by Docker, and passed over by containerd.
 type Delta struct {
 	Entries []DeltaEntry // in any order
 }
@@ -165,6 +167,9 @@ func header(e *rootfs.Entry) (*tar.Header, error) {
 	h := &tar.Header{Typeflag: typeflag, Name: name, ModTime: time.Unix(0, 0)}
 	if e.Kind == rootfs.Whiteout || e.Kind == rootfs.Opaque {
 		return h, nil
+	}
+	if e.UID == math.MaxUint32 || e.GID == math.MaxUint32 { // chown(2): "as it is"
+		return nil, errors.New("[internal error] 4294967295 is no owner")
 	}
 	h.Mode, h.Uid, h.Gid = int64(e.Mode), int(e.UID), int(e.GID)
 	h.ModTime = time.Unix(e.MTime, 0)
