@@ -1,0 +1,147 @@
+package house
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A wall says what a room must never import, directly or through others of its own module.
+type wall struct {
+	room  string // below internal
+	never string // "any sibling", a room, or a package path; a path with "/" at its end means all below
+	why   string
+}
+
+var effects = []string{"os", "os/exec", "os/signal", "os/user", "net", "net/http", "syscall", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "path/filepath", "io/ioutil"}
+
+// pure rooms decide or describe; what they say must depend on nothing but what they are given.
+var pure = []string{"account", "rootfs", "finding", "image", "layer", "entrypoint", "recipe", "record", "survey", "check", "plan", "rewrite", "report", "sample"}
+
+var walls = []wall{
+	{"account", "any sibling", "a leaf: everything else speaks of identities"},
+	{"finding", "any sibling", "a leaf: every room may give findings"},
+	{"record", "any sibling", "a leaf: the judge of a candidate reads it and must not know the plan"},
+	{"rootfs", "image", "the tree is built before there is a view"},
+	{"image", "store", "a view is made of readers, so that store and sandbox never meet"},
+	{"image", "github.com/google/go-containerregistry/", "registries belong to the store"},
+	{"layer", "image", "a layer knows nothing of configs"},
+	{"entrypoint", "plan", "what starts is a fact, not a decision"},
+	{"recipe", "plan", "data does not decide"},
+	{"recipe", "check", "data does not judge"},
+	{"survey", "plan", "facts come before the decision"},
+	{"survey", "check", "facts come before the judgement"},
+	{"check", "plan", "a finding holds whether or not it can be mended"},
+	{"check", "store", "checks look at a view, wherever it came from"},
+	{"plan", "store", "a decision reads nothing"},
+	{"plan", "rewrite", "a decision does not carry itself out"},
+	{"plan", "github.com/google/go-containerregistry/", "a decision reads nothing"},
+	{"rewrite", "store", "a lowering writes nothing"},
+	{"store", "check", "transport does not judge"},
+	{"store", "plan", "transport does not decide"},
+	{"report", "store", "words need no transport"},
+}
+
+func TestWalls(t *testing.T) {
+	t.Parallel()
+	imports := importsOf(t)
+	for _, w := range walls {
+		deps, ok := imports["unroot/internal/"+w.room]
+		if !ok {
+			t.Errorf("room %s is gone: take its walls away or give them to the room that took its place", w.room)
+		}
+		for _, dep := range deps {
+			if forbidden(w, dep) {
+				t.Errorf("room %s imports %s: %s", w.room, dep, w.why)
+			}
+		}
+	}
+}
+
+func forbidden(w wall, dep string) bool {
+	switch {
+	case w.never == "any sibling":
+		return strings.HasPrefix(dep, "unroot/")
+	case strings.HasSuffix(w.never, "/"):
+		return strings.HasPrefix(dep, w.never)
+	}
+	return dep == "unroot/internal/"+w.never
+}
+
+// TestPureRooms looks at what the rooms import themselves: a library may open files, a room may not.
+func TestPureRooms(t *testing.T) {
+	t.Parallel()
+	direct := directImports(t)
+	for _, room := range pure {
+		list, ok := direct["unroot/internal/"+room]
+		if !ok {
+			t.Errorf("pure room %s is gone", room)
+		}
+		for _, dep := range list {
+			if slices.Contains(effects, dep) || strings.HasPrefix(dep, "golang.org/x/sys/") {
+				t.Errorf("room %s imports %s: effects belong to the rim", room, dep)
+			}
+		}
+	}
+}
+
+// TestEveryRoomIsListed keeps the list of pure rooms complete: a new room is pure or says why not.
+func TestEveryRoomIsListed(t *testing.T) {
+	t.Parallel()
+	rim := map[string]string{
+		"store":      "opens and puts images",
+		"demoserver": "runs inside the demo's image",
+		"oracle":     "looks for the programs that judge tests",
+		"house":      "this test",
+	}
+	for path := range directImports(t) {
+		room, ok := strings.CutPrefix(path, "unroot/internal/")
+		if !ok || strings.Contains(room, "/") {
+			continue
+		}
+		if !slices.Contains(pure, room) && rim[room] == "" {
+			t.Errorf("room %s is neither pure nor of the rim: say which", room)
+		}
+	}
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "unroot/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var l listed
+		if err := dec.Decode(&l); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+func importsOf(t *testing.T) map[string][]string {
+	all := map[string][]string{}
+	for _, l := range list(t) {
+		all[l.ImportPath] = l.Deps
+	}
+	return all
+}
+
+func directImports(t *testing.T) map[string][]string {
+	all := map[string][]string{}
+	for _, l := range list(t) {
+		all[l.ImportPath] = l.Imports
+	}
+	return all
+}
