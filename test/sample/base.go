@@ -15,7 +15,7 @@ import (
 
 // BaseTag is the name under which the base image is known to the engine: the one that the
 // Dockerfiles of the samples name, as those of a packager would.
-const BaseTag = "debian:stable-slim"
+const BaseTag = "debian:stable"
 
 // BaseProgram makes the base image's tree from Debian's packages.
 const BaseProgram = "mmdebstrap"
@@ -24,15 +24,22 @@ const BaseProgram = "mmdebstrap"
 // installed (invoke-rc.d(8)).
 const noServices = `printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d" && chmod +x "$1/usr/sbin/policy-rc.d"`
 
+// noDownloads keeps what apt downloads out of the layers, as those images do. It is set only at the
+// end: mmdebstrap itself installs from apt's downloads.
+const noDownloads = `echo 'APT::Keep-Downloaded-Packages "false";' >"$1/etc/apt/apt.conf.d/90image"`
+
+// noAptCache keeps what apt computes out of the layers.
+var noAptCache = []string{`Dir::Cache::pkgcache ""`, `Dir::Cache::srcpkgcache ""`}
+
 // baseCommand is the command line, without the name of the result, that makes the base's tar file.
 func baseCommand() ([]string, error) {
 	suite, err := machineSuite()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{BaseProgram, "--quiet", "--variant=minbase", "--format=tar", "--customize-hook=" + noServices}
-	for _, area := range []string{"man", "info", "locale", "doc"} { // as the slim images leave out
-		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+area+"/*")
+	args := []string{BaseProgram, "--quiet", "--variant=minbase", "--format=tar", "--customize-hook=" + noServices, "--customize-hook=" + noDownloads}
+	for _, option := range noAptCache {
+		args = append(args, "--aptopt="+option)
 	}
 	if proxy := aptProxy(); proxy != "" {
 		args = append(args, fmt.Sprintf("--aptopt=Acquire::http::Proxy %q", proxy))
