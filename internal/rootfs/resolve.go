@@ -125,8 +125,11 @@ func (w *walker) find() (*Node, error) {
 			return w.endAtParent(name)
 		}
 		done, err := w.step(name, isLast)
-		if done || err != nil {
-			return w.at, err
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			return w.at, nil
 		}
 	}
 }
