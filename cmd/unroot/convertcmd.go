@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"unroot/internal/image"
+	"unroot/internal/plan"
+	"unroot/internal/report"
+	"unroot/internal/rewrite"
+	"unroot/internal/store"
+	"unroot/internal/survey"
+)
+
+// conversion is one run of convert.
+type conversion struct {
+	world            *world
+	reading          *reading
+	planning         *planning
+	strict           bool
+	dryRun           bool
+	asJSON           bool
+	asDockerfile     bool
+	keepAttestations bool
+
+	opts    plan.Options
+	from    store.Ref
+	plans   []planned
+	dropped int
+}
+
+func newConvert(w *world) *cobra.Command {
+	c := &conversion{world: w, reading: &reading{world: w}, planning: &planning{}}
+	cmd := &cobra.Command{
+		Use:   "convert SOURCE DESTINATION",
+		Short: "make an image run as a regular user",
+		Long: `convert makes an image run as a regular user and writes it to the destination. It adds one small
+layer and patches the config; the original layers, the other fields and the other platforms of an
+index stay as they are. It prints the manifest digest (for archives and engines the image id).
+
+Nothing of the image is run. What the image alone does not decide is listed on standard error; with
+--strict it ends the conversion before anything is written. An index is converted as a whole;
+attestations are dropped, since the digests that they speak of no longer exist.` + exitCodes + `  0  converted and written
+  2  bad usage or input; nothing was written
+  3  --strict, and something is open; nothing was written
+  4  a registry or an engine could not be reached`,
+		Example: `  unroot convert nginx:1.29 registry.example/nginx:1.29-nonroot
+  unroot convert docker-archive:app.tar oci:out:app --uid 10001 --group dedicated --port 80=8080
+  docker save app | unroot convert - docker-daemon:app:nonroot`,
+		Args: exactly("SOURCE", "DESTINATION"),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], args[1]) },
+	}
+	c.reading.flags(cmd)
+	c.planning.flags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&c.strict, "strict", false, "write nothing where something is open")
+	f.BoolVar(&c.dryRun, "dry-run", false, "print the plan and write nothing")
+	f.BoolVar(&c.asJSON, "json", false, "write what was done as JSON instead of the digest")
+	f.BoolVar(&c.asDockerfile, "dockerfile", false, "with --dry-run: print the plan as a Dockerfile")
+	f.BoolVar(&c.keepAttestations, "keep-attestations", false, "keep the attestations of an index, although they speak of the original")
+	return cmd
+}
+
+func (c *conversion) run(ctx context.Context, src, dst string) error {
+	var err error
+	if c.opts, err = c.planning.options(); err != nil {
+		return err
+	}
+	if c.from, err = store.Parse(src); err != nil {
+		return err
+	}
+	to, err := store.Parse(dst)
+	if err != nil {
+		return err
+	}
+	if err := destination(c.from, to); err != nil {
+		return err
+	}
+	defer c.reading.start()()
+	source, err := c.reading.store.Open(ctx, c.from)
+	if err != nil {
+		return err
+	}
+	result, err := c.convert(ctx, source)
+	if err != nil {
+		return fmt.Errorf("converting %q: %w", src, err)
+	}
+	c.tellOpen()
+	switch {
+	case c.dryRun && c.asDockerfile:
+		return c.dockerfile()
+	case c.dryRun:
+		return writePlans(c.world, c.asJSON, c.plans)
+	case c.strict && c.open() > 0:
+		return &exitError{exitUnproven, &store.HintError{Err: fmt.Errorf("%d items are open; nothing was written", c.open()), Hint: "mend them, or convert without --strict"}}
+	}
+	id, err := c.reading.store.Put(ctx, to, result)
+	if err != nil {
+		return err
+	}
+	return c.tell(id, to)
+}
+
+// destination refuses a destination that is the source: the original would be gone.
+func destination(from, to store.Ref) error {
+	switch {
+	case to.Transport == store.Stdin:
+		return &store.HintError{Err: errors.New("standard output cannot take an image"), Hint: "write to docker-archive:FILE"}
+	case store.Same(from, to):
+		return &store.HintError{Err: fmt.Errorf("destination %q is the source", to), Hint: "choose another tag or place; the original is what you go back to"}
+	}
+	return nil
+}
+
+// convert makes the candidate of every platform.
+func (c *conversion) convert(ctx context.Context, source image.Source) (image.Source, error) {
+	one := func(img *image.Image) (*image.Image, error) { return c.convertImage(ctx, img) }
+	out := image.Source{Ref: source.Ref}
+	var err error
+	switch {
+	case source.Image != nil:
+		out.Image, err = one(source.Image)
+	case c.reading.platform != "":
+		var img *image.Image
+		if img, err = c.reading.pick(source); err == nil {
+			out.Image, err = one(img)
+		}
+	default:
+		out.Index, err = rewrite.Index(source.Index, one, c.drop)
+	}
+	return out, err
+}
+
+// drop says which members of an index go: attestations speak of a digest that no longer exists.
+func (c *conversion) drop(image.Member) bool {
+	if c.keepAttestations {
+		return false
+	}
+	c.dropped++
+	return true
+}
+
+func (c *conversion) convertImage(ctx context.Context, img *image.Image) (*image.Image, error) {
+	v, err := image.Open(ctx, img, c.reading.options())
+	if err != nil {
+		return nil, err
+	}
+	made, err := plan.Make(survey.Make(v), c.opts)
+	if err != nil {
+		return nil, err
+	}
+	result, err := rewrite.Image(ctx, v, made, c.from.String())
+	if err != nil {
+		return nil, err
+	}
+	if err := holds(result.View, made); err != nil {
+		return nil, err
+	}
+	c.plans = append(c.plans, planned{view: v, plan: made, ref: c.from.String(), layer: result.Layer})
+	return result.Image, nil
+}
+
+// holds checks a candidate before it is written: it does not run as root, and planning it again
+// finds nothing to do.
+func holds(candidate *image.View, made plan.Plan) error {
+	s := survey.Make(candidate)
+	if s.UserErr != nil || s.RunsRoot {
+		return fmt.Errorf("[internal error] the candidate's user is %q", candidate.Config.User())
+	}
+	for _, op := range made.Operations {
+		g, ok := op.Effect.(plan.Grant)
+		if !ok {
+			continue
+		}
+		for _, id := range made.Identities() {
+			if answer := candidate.Tree.May(id, g.Path, g.Want); !answer.OK {
+				return fmt.Errorf("[internal error] the candidate does not grant %s: %s", g.Path, answer)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *conversion) open() int {
+	n := 0
+	for _, p := range c.plans {
+		n += len(p.plan.Open)
+	}
+	return n
+}
+
+// tellOpen says on standard error what the user should know before the image is used.
+func (c *conversion) tellOpen() {
+	w := c.world.err
+	if c.dropped > 0 {
+		fmt.Fprintf(w, "dropped %d attestations: they speak of digests that no longer exist (--keep-attestations keeps them)\n", c.dropped)
+	}
+	said := map[string]bool{}
+	say := func(line string) {
+		if !said[line] {
+			said[line] = true
+			fmt.Fprintln(w, line)
+		}
+	}
+	if c.dryRun {
+		return
+	}
+	for _, p := range c.plans {
+		for _, move := range p.plan.Ports {
+			say(fmt.Sprintf("port %d/%s is now %d", move.From, move.Proto, move.To))
+		}
+		for _, n := range p.plan.Notes {
+			say("note: " + n)
+		}
+		for _, o := range p.plan.Open {
+			say("open: " + report.OpenText(o))
+		}
+	}
+}
+
+func (c *conversion) dockerfile() error {
+	for _, p := range c.plans[:1] {
+		return writeDockerfile(c.world, p.view, p.plan, p.ref)
+	}
+	return nil
+}
+
+// tell prints the result: the digest, or everything as JSON.
+func (c *conversion) tell(id string, to store.Ref) error {
+	if !c.asJSON {
+		_, err := fmt.Fprintln(c.world.out, id)
+		return err
+	}
+	plans, err := reports(c.plans)
+	if err != nil {
+		return err
+	}
+	return report.JSON(c.world.out, report.Conversion{
+		Version: report.Version, Source: c.from.String(), Destination: to.String(), ID: id, Plans: plans,
+	})
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"unroot/internal/image"
+	"unroot/internal/plan"
+	"unroot/internal/report"
+	"unroot/internal/rewrite"
+	"unroot/internal/sample"
+	"unroot/internal/store"
+	"unroot/internal/survey"
+)
+
+func newDemo(w *world) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "see all of it on a small sample image",
+		Long: `demo writes a small sample image, says why it will not run as a regular user, prints the plan,
+converts it, and looks at the result again. It needs no network, no engine and no root.
+The image is a server that binds port 80, writes a pid file under /run and a log under /var/log,
+keeps its data in a volume, and starts as root to step down to its own user.` + exitCodes + `  0  the sample was converted
+  2  bad usage, or a folder that cannot be written`,
+		Example: `  unroot demo
+  unroot demo --dir demo      # keeps both images: oci:demo:root and oci:demo:nonroot`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir != "" {
+				return runDemo(cmd.Context(), w, dir)
+			}
+			temp, err := os.MkdirTemp("", "unroot-demo-")
+			if err != nil {
+				return fmt.Errorf("making a folder for the demo: %w", err)
+			}
+			return errors.Join(runDemo(cmd.Context(), w, filepath.Join(temp, "demo")), os.RemoveAll(temp))
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "keep both images in this folder, an OCI layout")
+	return cmd
+}
+
+// demo is the demo's state: the store, and where the two images lie.
+type demo struct {
+	world       *world
+	store       *store.Store
+	root, clean store.Ref
+}
+
+func runDemo(ctx context.Context, w *world, dir string) error {
+	d := &demo{world: w, store: store.New(store.Options{Env: w.env})}
+	defer d.store.Close()
+	var err error
+	if d.root, err = store.Parse("oci:" + dir + ":root"); err != nil {
+		return err
+	}
+	if d.clean, err = store.Parse("oci:" + dir + ":nonroot"); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{d.write, d.look, d.convert, d.lookAgain} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *demo) title(n int, text string) {
+	fmt.Fprintf(d.world.out, "── %d. %s\n\n", n, text)
+}
+
+func (d *demo) write(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	d.title(1, "A sample image that runs as root")
+	fmt.Fprintf(d.world.out, "%s\n", sample.About)
+	img, err := sample.Image(program)
+	if err != nil {
+		return err
+	}
+	_, err = d.store.Put(ctx, d.root, image.Source{Image: img})
+	return err
+}
+
+func (d *demo) open(ctx context.Context, ref store.Ref) (*image.View, error) {
+	source, err := d.store.Open(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(ctx, source.Image, image.Options{})
+}
+
+func (d *demo) look(ctx context.Context) error {
+	v, err := d.open(ctx, d.root)
+	if err != nil {
+		return err
+	}
+	d.title(2, "unroot check: why it will not run as a regular user")
+	return report.FindingsText(d.world.out, findingsOf(survey.Make(v), "sample", false))
+}
+
+func (d *demo) convert(ctx context.Context) error {
+	v, err := d.open(ctx, d.root)
+	if err != nil {
+		return err
+	}
+	made, err := plan.Make(survey.Make(v), plan.Options{})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(d.world.out)
+	d.title(3, "unroot plan: what changes, why, and what it costs")
+	if err := writePlans(d.world, false, []planned{{view: v, plan: made, ref: "sample"}}); err != nil {
+		return err
+	}
+	result, err := rewrite.Image(ctx, v, made, "")
+	if err != nil {
+		return err
+	}
+	if err := holds(result.View, made); err != nil {
+		return err
+	}
+	id, err := d.store.Put(ctx, d.clean, image.Source{Image: result.Image})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(d.world.out)
+	d.title(4, "unroot convert: one layer more")
+	fmt.Fprintf(d.world.out, "%s\n%d bytes in the new layer; the other layers are the same\n\n", id, result.Layer)
+	return nil
+}
+
+func (d *demo) lookAgain(ctx context.Context) error {
+	v, err := d.open(ctx, d.clean)
+	if err != nil {
+		return err
+	}
+	d.title(5, "unroot check, again")
+	return report.FindingsText(d.world.out, findingsOf(survey.Make(v), "sample, converted", false))
+}

@@ -1,0 +1,227 @@
+package rewrite
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"unroot/internal/image"
+	"unroot/internal/plan"
+)
+
+// Dockerfile lowers a plan to a Dockerfile that starts from the image. It builds with BuildKit and
+// with the classic builder, and needs a shell in the image. What a Dockerfile cannot do (taking an
+// exposed port away) is said in a comment. The layer that a builder makes of it is larger than that
+// of Image: chown and chmod copy whole files.
+func Dockerfile(v *image.View, p plan.Plan, ref string) ([]byte, error) {
+	d := &dockerfile{view: v}
+	d.line("# Written by unroot plan --dockerfile. It gives what unroot convert gives, at the price of")
+	d.line("# larger layers: a builder copies a file to change its owner or mode.")
+	d.line("FROM %s", from(v, ref))
+	if p.Empty() {
+		d.line("# nothing to do: the image runs as a regular user already")
+		return []byte(d.text.String()), nil
+	}
+	if len(d.commands(p)) > 0 && !hasShell(v) {
+		d.line("# The image has no shell, which the RUN lines below need: unroot convert does without one.")
+	}
+	d.line("USER 0:0")
+	for _, c := range d.commands(p) {
+		d.line("%s", c)
+	}
+	if err := d.edits(p); err != nil {
+		return nil, err
+	}
+	d.config(p)
+	return []byte(d.text.String()), nil
+}
+
+type dockerfile struct {
+	view *image.View
+	text strings.Builder
+}
+
+func (d *dockerfile) line(format string, args ...any) {
+	fmt.Fprintf(&d.text, format+"\n", args...)
+}
+
+// from is the reference for FROM: pinned by digest where the image comes from a registry.
+func from(v *image.View, ref string) string {
+	name, ok := strings.CutPrefix(ref, "docker://")
+	if !ok {
+		return strings.TrimPrefix(ref, "docker-daemon:")
+	}
+	if v.Image.Manifest == nil || strings.Contains(name, "@") {
+		return name
+	}
+	return name + "@" + v.Image.Digest.String()
+}
+
+func hasShell(v *image.View) bool {
+	_, err := v.Tree.Resolve("/bin/sh")
+	return err == nil
+}
+
+// commands is the RUN lines for directories, owners, modes and removed files.
+func (d *dockerfile) commands(p plan.Plan) []string {
+	var made, out []string
+	for _, op := range p.Operations {
+		switch e := op.Effect.(type) {
+		case plan.MakeDir:
+			made = append(made, fmt.Sprintf("mkdir -p %s && %s", quote(e.Path), chown(e.Path, e.Attr)))
+		case plan.Grant:
+			made = append(made, chown(e.Path, e.To))
+		case plan.GrantFile:
+			made = append(made, chown(e.Path, e.To))
+		case plan.Strip:
+			made = append(made, strip(e))
+		case plan.Remove:
+			made = append(made, "rm -f "+quote(e.Path))
+		}
+	}
+	if len(made) > 0 {
+		out = append(out, "RUN "+strings.Join(made, " \\\n && "))
+	}
+	return out
+}
+
+func chown(p string, a plan.Attr) string {
+	return fmt.Sprintf("chown %d:%d %s && chmod %04o %s", a.UID, a.GID, quote(p), a.Mode, quote(p))
+}
+
+// strip copies a program with file capabilities: a copy has none.
+func strip(e plan.Strip) string {
+	if !e.Caps {
+		return chown(e.Path, e.To)
+	}
+	p := quote(e.Path)
+	return fmt.Sprintf("cp %s %s.unroot && mv -f %s.unroot %s && %s", p, p, p, p, chown(e.Path, e.To))
+}
+
+// edits is one RUN line for each edited file: line by line with sed where lines only change or go,
+// else the whole content.
+func (d *dockerfile) edits(p plan.Plan) error {
+	diffs, err := Diffs(p)
+	if err != nil {
+		return err
+	}
+	for _, f := range diffs {
+		if script, ok := sedScript(f.Before, f.After); ok {
+			d.line("RUN sed -i %s %s", script, quote(f.Path))
+			continue
+		}
+		if tail, ok := bytes.CutPrefix(f.After, f.Before); ok && len(f.Before) > 0 && bytes.HasSuffix(f.Before, []byte("\n")) && bytes.HasSuffix(tail, []byte("\n")) && printable(tail) && !bytes.ContainsRune(tail, '\\') {
+			d.line("RUN echo %s >> %s", quote(string(bytes.TrimSuffix(tail, []byte("\n")))), quote(f.Path))
+			continue
+		}
+		d.line("RUN echo %s | base64 -d > %s", base64.StdEncoding.EncodeToString(f.After), quote(f.Path))
+	}
+	return nil
+}
+
+// printable reports whether a text is one line that a shell can hold in quotes.
+func printable(b []byte) bool {
+	text := bytes.TrimSuffix(b, []byte("\n"))
+	return !bytes.ContainsAny(text, "\n\x00\r") && len(b) > 0
+}
+
+// sedScript is the -e arguments that turn before into after, where both have the same lines but for
+// some that change or go.
+func sedScript(before, after []byte) (string, bool) {
+	old, new := bytes.SplitAfter(before, []byte("\n")), bytes.SplitAfter(after, []byte("\n"))
+	var script []string
+	i, j := 0, 0
+	for i < len(old) {
+		switch {
+		case j < len(new) && bytes.Equal(old[i], new[j]):
+			i, j = i+1, j+1
+		case len(old)-i > len(new)-j:
+			script = append(script, fmt.Sprintf("-e '%dd'", i+1))
+			i++
+		case j < len(new) && len(old)-i == len(new)-j:
+			text := bytes.TrimSuffix(new[j], []byte("\n"))
+			if !printable(append(text, '\n')) || bytes.HasSuffix(new[j], []byte("\n")) != bytes.HasSuffix(old[i], []byte("\n")) {
+				return "", false
+			}
+			script = append(script, fmt.Sprintf("-e %s", quote(fmt.Sprintf("%ds|.*|%s|", i+1, sedReplacement(string(text))))))
+			i, j = i+1, j+1
+		default:
+			return "", false
+		}
+	}
+	return strings.Join(script, " "), j == len(new) && len(script) > 0
+}
+
+func sedReplacement(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `&`, `\&`, `|`, `\|`).Replace(s)
+}
+
+// config is the lines for the config's fields. ENTRYPOINT takes CMD with it in a Dockerfile, so that
+// is written again.
+func (d *dockerfile) config(p plan.Plan) {
+	args := map[string][]string{
+		"Entrypoint": d.view.Config.Entrypoint(), "Cmd": d.view.Config.Cmd(), "Healthcheck": d.view.Config.Healthcheck(),
+	}
+	changed := map[string]bool{}
+	user := d.view.Config.User()
+	for _, op := range p.Operations {
+		switch e := op.Effect.(type) {
+		case plan.SetEnv:
+			d.line("ENV %s=%s", e.Name, quoteWord(e.To))
+		case plan.SetArgs:
+			args[e.Field], changed[e.Field] = e.To, true
+		case plan.SetArg:
+			list := append([]string(nil), args[e.Field]...)
+			list[e.Index] = e.To
+			args[e.Field], changed[e.Field] = list, true
+		case plan.MovePort:
+			d.line("# port %s stays exposed: a Dockerfile cannot take it away", e.Key)
+			d.line("EXPOSE %s", e.To)
+		case plan.SetUser:
+			user = e.To
+		}
+	}
+	if changed["Healthcheck"] {
+		d.line("HEALTHCHECK %s", healthcheck(args["Healthcheck"]))
+	}
+	if changed["Entrypoint"] {
+		d.line("ENTRYPOINT %s", list(args["Entrypoint"]))
+	}
+	if changed["Entrypoint"] || changed["Cmd"] {
+		d.line("CMD %s", list(args["Cmd"]))
+	}
+	d.line("USER %s", user)
+}
+
+func healthcheck(test []string) string {
+	if len(test) == 2 && test[0] == "CMD-SHELL" {
+		return "CMD " + test[1]
+	}
+	if len(test) > 1 && test[0] == "CMD" {
+		return "CMD " + list(test[1:])
+	}
+	return "NONE"
+}
+
+func list(words []string) string {
+	if words == nil {
+		words = []string{}
+	}
+	b, _ := json.Marshal(words) // a list of strings always marshals
+	return string(b)
+}
+
+// quote is a word for a shell.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// quoteWord is a value for a Dockerfile's ENV, in which $ and \ have a meaning.
+func quoteWord(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(s) + `"`
+}

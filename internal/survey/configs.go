@@ -1,0 +1,228 @@
+package survey
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"unroot/internal/recipe"
+	"unroot/internal/rootfs"
+)
+
+// maxConfigs limits how many files one image's configuration may have.
+const maxConfigs = 512
+
+// configExtensions are the endings that mark a file at the top of a configuration folder as one
+// that is read at start.
+var configExtensions = []string{".conf", ".cfg", ".cnf", ".ini", ".yaml", ".yml", ".toml", ".properties", ".json", ".rc", ".hcl"}
+
+// findConfigs collects the configuration files of what starts: those named on a command line, those
+// that the program's own strings name, those in folders of the program's name, and what they
+// include.
+func findConfigs(s *Survey) []ConfigFile {
+	c := configs{survey: s, seen: map[string]bool{}}
+	for _, step := range s.Story.Steps {
+		for _, word := range step.Argv {
+			c.fromWord(word.Value, Evidence{"config", where(step), "started as " + argv(step)})
+		}
+	}
+	for _, p := range s.Story.Programs {
+		c.fromProgram(p.Path)
+	}
+	for i := 0; i < len(c.files) && i < maxConfigs; i++ { // grows with what is included
+		c.fromIncludes(c.files[i])
+	}
+	return c.files
+}
+
+type configs struct {
+	survey *Survey
+	files  []ConfigFile
+	seen   map[string]bool
+}
+
+// fromWord takes a word of a command line that is, or ends in, the path of a file: "/etc/x.conf",
+// "-f/etc/x.conf", "--config=/etc/x.conf".
+func (c *configs) fromWord(word string, why Evidence) {
+	i := strings.IndexByte(word, '/')
+	if i < 0 {
+		return
+	}
+	if i > 0 && word[i-1] != '=' && !strings.HasPrefix(word, "-") {
+		i = 0
+	}
+	c.add(c.survey.View.Abs(word[i:]), why)
+}
+
+func (c *configs) fromProgram(program string) {
+	t := c.survey.View.Tree
+	names := stems(program)
+	if node, err := t.Resolve(program); err == nil && node.Entry().Facts != nil {
+		for _, mention := range node.Entry().Facts.Mentions {
+			if below(mention, "/etc") {
+				c.fromMention(mention, program, names)
+			}
+		}
+	}
+	for _, dir := range []string{"/etc", "/usr/local/etc"} {
+		node, err := t.Resolve(dir)
+		if err != nil {
+			continue
+		}
+		for child := range node.Children() {
+			if name := path.Base(child.Path()); related(strings.TrimSuffix(name, path.Ext(name)), names) || related(name, names) {
+				c.fromPath(child.Path(), Evidence{"program", program, "its folder is " + child.Path()})
+			}
+		}
+	}
+	if prefix := appPrefix(program); prefix != "" {
+		for _, name := range []string{"conf", "etc", "config"} {
+			c.fromPath(path.Join(prefix, name), Evidence{"program", program, "its folder is " + prefix})
+		}
+	}
+}
+
+// fromMention takes a path that stands in the program itself. A mere file name in /etc, such as
+// /etc/hosts, counts only if it is the program's own.
+func (c *configs) fromMention(mention, program string, names []string) {
+	parts := strings.Split(strings.Trim(mention, "/"), "/")
+	if len(parts) < 2 || !related(strings.TrimSuffix(parts[1], path.Ext(parts[1])), names) {
+		return
+	}
+	c.fromPath(mention, Evidence{"program", program, "its own strings name " + mention})
+}
+
+// fromPath takes a file, or the configuration files at the top of a folder.
+func (c *configs) fromPath(p string, why Evidence) {
+	node, err := c.survey.View.Tree.Resolve(p)
+	if err != nil {
+		return
+	}
+	if node.Entry().Kind != rootfs.Dir {
+		c.add(p, why)
+		return
+	}
+	for child := range node.Children() {
+		name := path.Base(child.Path())
+		if slices.Contains(configExtensions, path.Ext(name)) || path.Ext(name) == "" && !child.IsDir() {
+			c.add(child.Path(), why)
+		}
+	}
+}
+
+func (c *configs) fromIncludes(f ConfigFile) {
+	for _, d := range f.Directives {
+		if d.Role != recipe.Include {
+			continue
+		}
+		why := Evidence{"directive", place(f.Path, d.Line), "includes " + d.Value}
+		for _, pattern := range strings.Fields(d.Value) {
+			c.glob(pattern, f.Path, why)
+		}
+	}
+}
+
+// glob adds the files that an include names: relative to the including file's folder, or to the
+// folder above (Apache's ServerRoot, nginx's prefix).
+func (c *configs) glob(pattern, from string, why Evidence) {
+	bases := []string{path.Dir(from), path.Dir(path.Dir(from))}
+	if path.IsAbs(pattern) {
+		bases = []string{"/"}
+	}
+	for _, base := range bases {
+		matches := Glob(c.survey.View.Tree, path.Join(base, pattern))
+		for _, m := range matches {
+			if node, err := c.survey.View.Tree.Resolve(m); err == nil && node.IsDir() {
+				c.everyFile(m, why)
+				continue
+			}
+			c.add(m, why)
+		}
+		if len(matches) > 0 {
+			return
+		}
+	}
+}
+
+func (c *configs) everyFile(dir string, why Evidence) {
+	node, err := c.survey.View.Tree.Resolve(dir)
+	if err != nil {
+		return
+	}
+	for child := range node.Children() {
+		c.add(child.Path(), why)
+	}
+}
+
+func (c *configs) add(p string, why Evidence) {
+	t := c.survey.View.Tree
+	node, err := t.Resolve(p)
+	if err != nil || node.Entry().Kind != rootfs.File || len(c.files) >= maxConfigs {
+		return
+	}
+	real := node.Path()
+	facts := node.Entry().Facts
+	if c.seen[real] || facts == nil || facts.Content == nil || facts.ELF || isProgram(facts) {
+		return
+	}
+	c.seen[real] = true
+	c.files = append(c.files, ConfigFile{
+		Path:       real,
+		Content:    facts.Content,
+		Directives: recipe.Read(real, facts.Content),
+		Why:        why,
+	})
+}
+
+// isProgram tells scripts, which the entrypoint reader reads, from configuration.
+func isProgram(f *rootfs.Facts) bool { return f.Interp != "" }
+
+// Glob is the paths in the tree that match a shell pattern, sorted. Only the components with
+// metacharacters are searched.
+func Glob(t *rootfs.Tree, pattern string) []string {
+	found := []string{"/"}
+	for _, part := range strings.Split(strings.Trim(path.Clean("/"+pattern), "/"), "/") {
+		var next []string
+		for _, dir := range found {
+			next = append(next, globIn(t, dir, part)...)
+		}
+		found = next
+	}
+	return found
+}
+
+func globIn(t *rootfs.Tree, dir, part string) []string {
+	if !strings.ContainsAny(part, `*?[\`) {
+		p := path.Join(dir, part)
+		if _, err := t.Resolve(p); err != nil {
+			return nil
+		}
+		return []string{p}
+	}
+	node, err := t.Resolve(dir)
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for child := range node.Children() {
+		name := path.Base(child.Path())
+		if ok, err := path.Match(part, name); err == nil && ok && (name[0] != '.' || part[0] == '.') {
+			found = append(found, path.Join(dir, name))
+		}
+	}
+	return found
+}
+
+// appPrefix is the folder of an application that does not live in the system's own: for
+// /usr/local/apache2/bin/httpd it is /usr/local/apache2. Empty for programs of the system.
+func appPrefix(program string) string {
+	dir := path.Dir(program)
+	switch path.Base(dir) {
+	case "bin", "sbin":
+		dir = path.Dir(dir)
+	}
+	if Closed(dir) || below(dir, "/usr/lib") || below(dir, "/usr/libexec") || below(dir, "/usr/share") || below(dir, "/lib") {
+		return ""
+	}
+	return dir
+}

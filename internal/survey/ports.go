@@ -1,0 +1,92 @@
+package survey
+
+import (
+	"slices"
+	"strings"
+
+	"unroot/internal/finding"
+	"unroot/internal/recipe"
+)
+
+// Listen is one place that names a port on which the image listens.
+type Listen struct {
+	Port  uint16
+	Proto string
+	// Exactly one of these says where it stands.
+	Config    *ConfigFile       // with Directive
+	Directive *recipe.Directive //
+	Field     string            // "Entrypoint", "Cmd" or "Env", with Index
+	Index     int               //
+	Edits     []finding.Edit    // places of the port in the field's string, with the port as New
+	Why       Evidence
+}
+
+// PrivilegedPorts is the first port that any process may bind by default, the kernel's
+// net.ipv4.ip_unprivileged_port_start.
+const PrivilegedPorts = 1024
+
+// Low reports whether the port needs a privilege, or the sysctl, to be bound.
+func Low(port uint16) bool { return port > 0 && port < PrivilegedPorts }
+
+// findListens collects the places that name the ports: in configuration files, and for exposed ports
+// in the command line and the environment.
+func findListens(s *Survey) []Listen {
+	var found []Listen
+	for i := range s.Configs {
+		f := &s.Configs[i]
+		for j := range f.Directives {
+			d := &f.Directives[j]
+			if d.Role == recipe.Listen && d.Port != 0 {
+				found = append(found, Listen{Port: d.Port, Proto: d.Proto, Config: f, Directive: d,
+					Why: Evidence{"directive", place(f.Path, d.Line), text(*f, *d)}})
+			}
+		}
+	}
+	for _, p := range s.Exposed {
+		found = append(found, s.listensIn("Entrypoint", s.View.Config.Entrypoint(), p.Number, p.Proto, PortWords)...)
+		found = append(found, s.listensIn("Cmd", s.View.Config.Cmd(), p.Number, p.Proto, PortWords)...)
+		found = append(found, s.listensIn("Env", s.View.Config.Env(), p.Number, p.Proto, PortVariable)...)
+	}
+	return found
+}
+
+func (s *Survey) listensIn(field string, values []string, port uint16, proto string, look func([]string, int, uint16) []finding.Edit) []Listen {
+	var found []Listen
+	for i := range values {
+		if edits := look(values, i, port); edits != nil {
+			found = append(found, Listen{Port: port, Proto: proto, Field: field, Index: i, Edits: edits,
+				Why: Evidence{"config", "config." + field, values[i]}})
+		}
+	}
+	return found
+}
+
+// ListensOn is the places that name the port, of either protocol where proto is empty.
+func (s *Survey) ListensOn(port uint16, proto string) []Listen {
+	return slices.DeleteFunc(slices.Clone(s.Listens), func(l Listen) bool {
+		return l.Port != port || proto != "" && l.Proto != "" && l.Proto != proto
+	})
+}
+
+// LowPorts is the ports below 1024 that the image exposes or that its configuration listens on, in
+// order.
+func (s *Survey) LowPorts() []uint16 {
+	var ports []uint16
+	for _, p := range s.Exposed {
+		ports = append(ports, p.Number)
+	}
+	for _, l := range s.Listens {
+		ports = append(ports, l.Port)
+	}
+	ports = slices.DeleteFunc(ports, func(p uint16) bool { return !Low(p) })
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+// place is a file and a line, as compilers print them.
+func place(file string, line int) string { return finding.Location{Path: file, Line: line}.String() }
+
+// text is what a directive says, on one line.
+func text(f ConfigFile, d recipe.Directive) string {
+	return strings.Join(strings.Fields(string(f.Content[d.Start:d.End])), " ")
+}

@@ -1,0 +1,116 @@
+package survey
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"unroot/internal/finding"
+)
+
+// Where a port stands in a command line, an environment or a health check, as bytes. Each function
+// gives edits whose New is empty; the caller puts the new port there.
+
+// portFlag is an option that takes a port as the next word.
+var portFlag = regexp.MustCompile(`^--?(p|port|[a-z-]*[-_]port|listen|bind|addr|address|l)$`)
+
+// portOption is an option or assignment that names a port in the same word, up to the port.
+var portOption = regexp.MustCompile(`^(?:-p|--?[A-Za-z0-9.-]*(?:port|listen|bind|addr|address)=|[A-Za-z0-9_.]*(?i:port|listen|bind|addr|address)=)(?:[^,\s]*:)?$`)
+
+// PortWords finds a port in the word at i of a command line: "-p" "80", "--port=80", ":80",
+// "0.0.0.0:80", and a last word "80" of a command, such as python's http.server takes. A word of
+// several words (sh -c "…") is searched for the same forms.
+func PortWords(argv []string, i int, port uint16) []finding.Edit {
+	if strings.ContainsAny(strings.TrimSpace(argv[i]), " \t\n") {
+		return portsInLine(argv[i], port)
+	}
+	before := ""
+	if i > 0 {
+		before = argv[i-1]
+	}
+	return portInWord(argv[i], before, i > 0 && i == len(argv)-1, port)
+}
+
+func portInWord(word, before string, last bool, port uint16) []finding.Edit {
+	digits := strconv.Itoa(int(port))
+	head, ok := strings.CutSuffix(word, digits)
+	if !ok {
+		return nil
+	}
+	at := []finding.Edit{{Start: len(head), End: len(word)}}
+	switch {
+	case head == "" && (portFlag.MatchString(before) || last):
+		return at
+	case strings.HasSuffix(head, ":") && !strings.Contains(head, "/") && !strings.Contains(head, "="):
+		return at
+	case portOption.MatchString(head):
+		return at
+	}
+	return nil
+}
+
+// portsInLine goes over the words of a shell command line. Quotes stay with their words; a word
+// that a quote ends is looked at without it.
+func portsInLine(line string, port uint16) []finding.Edit {
+	var edits []finding.Edit
+	before := ""
+	words := wordPattern.FindAllStringIndex(line, -1)
+	for n, w := range words {
+		word := line[w[0]:w[1]]
+		for _, e := range portInWord(word, before, n == len(words)-1 && n > 0, port) {
+			edits = append(edits, finding.Edit{Start: w[0] + e.Start, End: w[0] + e.End})
+		}
+		before = word
+	}
+	return edits
+}
+
+var wordPattern = regexp.MustCompile(`[^\s"';|&()<>]+`)
+
+// portName is a variable that holds a port or an address to listen on.
+var portName = regexp.MustCompile(`(?i)(^|_)(PORT|PORTS|LISTEN|BIND|ADDR|ADDRESS)($|_)|PORT$`)
+
+// PortVariable finds a port that is the value, or the end of the address that is the value, of a
+// variable of an environment whose name says so.
+func PortVariable(env []string, i int, port uint16) []finding.Edit {
+	name, value, ok := strings.Cut(env[i], "=")
+	digits := strconv.Itoa(int(port))
+	head, ends := strings.CutSuffix(value, digits)
+	if !ok || !ends || !portName.MatchString(name) || head != "" && !strings.HasSuffix(head, ":") {
+		return nil
+	}
+	end := len(env[i])
+	return []finding.Edit{{Start: end - len(digits), End: end}}
+}
+
+// loopbackURL is a URL of the container itself: scheme, host, and perhaps a port.
+var loopbackURL = regexp.MustCompile(`(?i)\b(https?)://(localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0|\$\{?HOSTNAME\}?)(:[0-9]+)?`)
+
+// loopbackAddress is host:port of the container itself.
+var loopbackAddress = regexp.MustCompile(`(?i)(?:^|[\s"'=/@])(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0):([0-9]+)\b`)
+
+var defaultPorts = map[string]uint16{"http": 80, "https": 443}
+
+// PortReferences finds where a text such as a health check speaks to a port of its own container.
+// A URL without a port means its scheme's: the edit then inserts, and New is ":" for the caller to
+// put the port behind.
+func PortReferences(text string, port uint16) []finding.Edit {
+	var edits []finding.Edit
+	seen := map[int]bool{}
+	for _, m := range loopbackURL.FindAllStringSubmatchIndex(text, -1) {
+		scheme := strings.ToLower(text[m[2]:m[3]])
+		switch {
+		case m[6] >= 0 && text[m[6]+1:m[7]] == strconv.Itoa(int(port)):
+			edits = append(edits, finding.Edit{Start: m[6] + 1, End: m[7]})
+			seen[m[6]+1] = true
+		case m[6] < 0 && defaultPorts[scheme] == port:
+			edits = append(edits, finding.Edit{Start: m[1], End: m[1], New: ":"})
+		}
+	}
+	for _, m := range loopbackAddress.FindAllStringSubmatchIndex(text, -1) {
+		if text[m[2]:m[3]] == strconv.Itoa(int(port)) && !seen[m[2]] {
+			edits = append(edits, finding.Edit{Start: m[2], End: m[3]})
+		}
+	}
+	return edits
+}

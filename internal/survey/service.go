@@ -1,0 +1,193 @@
+package survey
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"unroot/internal/account"
+	"unroot/internal/entrypoint"
+	"unroot/internal/recipe"
+	"unroot/internal/rootfs"
+)
+
+// findService looks for the account that the image's own files mean its program to run as. The
+// order is that of how plainly it is said: the user that an entrypoint steps down to, that a
+// configuration names, that a chown in the entrypoint hands files to, that owns the program's state
+// folders, that has the program's name, and the one person's account that the image's author made.
+func findService(s *Survey) *Service {
+	for _, look := range []func(*Survey) *Service{
+		serviceOfStepDown, serviceOfDirective, serviceOfChown, serviceOfOwner, serviceOfName, serviceOfPerson,
+	} {
+		if found := look(s); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// account finds a usable account by name or number: one that exists and is neither root nor nobody,
+// whose uid (65534) is also the one of what cannot be mapped, so nothing should be owned by it.
+func (s *Survey) account(name string, why Evidence) *Service {
+	name, _, _ = strings.Cut(name, ":")
+	user, err := account.ParseUser(name)
+	if name == "" || err != nil {
+		return nil
+	}
+	id, err := account.Resolve(user, s.Passwd, s.Group)
+	if err != nil || id.UID == 0 || id.UID == 65534 {
+		return nil
+	}
+	entry, ok := s.Passwd.ByUID(id.UID)
+	if !ok {
+		return nil
+	}
+	return &Service{Account: entry, Why: why}
+}
+
+func serviceOfStepDown(s *Survey) *Service {
+	argv := slices.Concat(s.View.Config.Entrypoint(), s.View.Config.Cmd())
+	if _, user, _, ok := entrypoint.WithoutStepDown(argv); ok {
+		if found := s.account(user, Evidence{"config", "config.Entrypoint", strings.Join(argv, " ")}); found != nil {
+			return found
+		}
+	}
+	for _, t := range s.Story.Tasks {
+		if t.Kind == entrypoint.StepDown {
+			if found := s.account(t.User, scriptEvidence(t)); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+func serviceOfChown(s *Survey) *Service {
+	for _, t := range s.Story.Tasks {
+		if t.Kind == entrypoint.Chown {
+			if found := s.account(t.User, scriptEvidence(t)); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+func serviceOfDirective(s *Survey) *Service {
+	for _, f := range s.Configs {
+		for _, d := range f.Directives {
+			if d.Role != recipe.User {
+				continue
+			}
+			name := s.expand(strings.Fields(d.Value + " ")[:1], f)
+			if found := s.account(name, Evidence{"directive", place(f.Path, d.Line), text(f, d)}); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// expand replaces a value that is one variable, such as ${RUN_USER}, by what the image's
+// environment or an environment file among its configuration sets it to.
+func (s *Survey) expand(words []string, _ ConfigFile) string {
+	if len(words) == 0 {
+		return ""
+	}
+	word := words[0]
+	name := strings.Trim(word, "${}")
+	if !strings.HasPrefix(word, "$") || name == "" {
+		return word
+	}
+	if v, ok := s.View.Config.Getenv(name); ok {
+		return v
+	}
+	for _, f := range s.Configs {
+		for line := range strings.Lines(string(f.Content)) {
+			line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
+			if k, v, ok := strings.Cut(line, "="); ok && k == name {
+				return strings.Trim(v, `"'`)
+			}
+		}
+	}
+	return ""
+}
+
+// serviceOfOwner takes the one account that owns folders of the program's name in the state roots.
+func serviceOfOwner(s *Survey) *Service {
+	for _, dir := range programStateDirs(s) {
+		for _, id := range []uint32{dir.Entry().UID, gidAsUID(s, dir.Entry().GID)} {
+			entry, ok := s.Passwd.ByUID(id)
+			if !ok || id == 0 || id == 65534 {
+				continue
+			}
+			return &Service{Account: entry, Why: Evidence{"file", dir.Path(), "belongs to " + entry.Name}}
+		}
+	}
+	return nil
+}
+
+// gidAsUID is the uid of the account that has the group's name, as Debian makes a group for every
+// service account; 0 where there is none.
+func gidAsUID(s *Survey, gid uint32) uint32 {
+	group, ok := s.Group.ByGID(gid)
+	if !ok {
+		return 0
+	}
+	if entry, ok := s.Passwd.ByName(group.Name); ok {
+		return entry.UID
+	}
+	return 0
+}
+
+func serviceOfName(s *Survey) *Service {
+	for _, p := range s.Story.Programs {
+		names := stems(p.Path)
+		for entry := range s.Passwd.All() {
+			if entry.UID != 0 && entry.UID != 65534 && related(entry.Name, names) {
+				return &Service{Account: entry, Why: Evidence{"account", "/etc/passwd", entry.Name + " has the name of " + p.Path}}
+			}
+		}
+	}
+	return nil
+}
+
+// serviceOfPerson takes the one account with a uid of a person's (login.defs: UID_MIN 1000 to
+// UID_MAX 60000): a base image has none, so the image's author made it.
+func serviceOfPerson(s *Survey) *Service {
+	var found *Service
+	for entry := range s.Passwd.All() {
+		if entry.UID < 1000 || entry.UID > 60000 {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = &Service{Account: entry, Why: Evidence{"account", "/etc/passwd", "the only account that was added: " + entry.Name}}
+	}
+	return found
+}
+
+// programStateDirs are the folders in the state roots that have the name of a program that starts.
+func programStateDirs(s *Survey) []*rootfs.Node {
+	var found []*rootfs.Node
+	for _, p := range s.Story.Programs {
+		names := stems(p.Path)
+		for _, root := range stateRoots {
+			node, err := s.View.Tree.Resolve(root.path)
+			if err != nil || node.Path() != root.path {
+				continue
+			}
+			for child := range node.Children() {
+				if child.IsDir() && related(path.Base(child.Path()), names) {
+					found = append(found, child)
+				}
+			}
+		}
+	}
+	return found
+}
+
+func scriptEvidence(t entrypoint.Task) Evidence {
+	return Evidence{"script", place(t.Script, t.Line), t.Text}
+}

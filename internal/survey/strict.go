@@ -1,0 +1,110 @@
+package survey
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"unroot/internal/rootfs"
+)
+
+// Strict is a kind of file whose reader compares owner and mode with itself, and refuses it when the
+// group may write or read: it must not get group bits.
+type Strict struct {
+	Name   string // pattern of the file's name, or of "folder/name"
+	Reader string // who checks
+	Demand string // what it demands
+}
+
+// Stricts is the data behind OwnerStrict. Sources: the programs' own messages, collected in failure
+// classes C2, D4 and D6.
+var Stricts = []Strict{
+	{".erlang.cookie", "Erlang", "mode 0400 or 0600, owned by who runs"},
+	{"monitrc", "monit", "mode 0700 at most, owned by who runs"},
+	{"vsftpd.conf", "vsftpd", "owned by who runs"},
+	{"id_rsa", "ssh", "mode 0600, owned by who runs"},
+	{"id_dsa", "ssh", "mode 0600, owned by who runs"},
+	{"id_ecdsa", "ssh", "mode 0600, owned by who runs"},
+	{"id_ed25519", "ssh", "mode 0600, owned by who runs"},
+	{"ssh_host_*_key", "sshd", "mode 0600, owned by who runs"},
+	{".ssh/*", "ssh", "mode 0600, owned by who runs"},
+	{"authorized_keys", "sshd", "not writable by the group"},
+	{".pgpass", "libpq", "mode 0600"},
+	{"pgpass.conf", "libpq", "mode 0600"},
+	{".netrc", "netrc readers", "mode 0600, owned by who runs"},
+	{".my.cnf", "MySQL and MariaDB clients", "not writable by others"},
+	{".gnupg", "GnuPG", "mode 0700, owned by who runs"},
+	{".gnupg/*", "GnuPG", "mode 0600, owned by who runs"},
+	{"*.key", "TLS servers", "not readable by others; PostgreSQL and MongoDB check it"},
+	{"keyfile", "mongod", "mode 0600 at most"},
+	{"sudoers", "sudo", "mode 0440, owned by root"},
+	{"sudoers.d/*", "sudo", "mode 0440, owned by root"},
+	{"crontab", "cron", "not writable by the group, owned by root"},
+	{"cron.d/*", "cron", "not writable by the group, owned by root"},
+	{"crontabs/*", "cron", "mode 0600, owned by its user"},
+	{"shadow", "PAM and login", "not readable by others"},
+	{"gshadow", "PAM and login", "not readable by others"},
+	{"logrotate.conf", "logrotate", "not writable by the group"},
+	{"logrotate.d/*", "logrotate", "not writable by the group"},
+	{"exim4.conf", "exim", "owned by root or by its compiled-in user"},
+	{"slapd.d", "slapd", "mode 0750 or less"},
+}
+
+// OwnerStrict is the rule for the file, where there is one.
+func OwnerStrict(p string) (Strict, bool) {
+	i := slices.IndexFunc(Stricts, func(s Strict) bool { return matchesTail(s.Name, p) })
+	if i < 0 {
+		return Strict{}, false
+	}
+	return Stricts[i], true
+}
+
+// matchesTail matches a pattern against as many last components of the path as it has.
+func matchesTail(pattern, p string) bool {
+	parts := strings.Split(p, "/")
+	n := strings.Count(pattern, "/") + 1
+	if len(parts) < n {
+		return false
+	}
+	ok, err := path.Match(pattern, strings.Join(parts[len(parts)-n:], "/"))
+	return err == nil && ok
+}
+
+// StrictDir is a directory whose program demands to own it, and how it is found: by the variable
+// that names it and by the file that marks one in use.
+type StrictDir struct {
+	Env    string // environment variable with its path
+	Marker string // a file that stands in a directory that is in use
+	Reader string
+	Demand string
+	Below  string // name of a directory below it that the program makes by itself, and so owns
+}
+
+// StrictDirs is the data behind Survey.StrictDir.
+var StrictDirs = []StrictDir{
+	// PostgreSQL: initdb changes the mode of its data directory, and the server refuses one that it
+	// does not own or that others may read (src/backend/utils/init/miscinit.c, checkDataDir). The
+	// official image's documentation names this very subdirectory for volumes of another owner.
+	{Env: "PGDATA", Marker: "PG_VERSION", Reader: "PostgreSQL", Demand: "mode 0700 or 0750, owned by who runs", Below: "pgdata"},
+}
+
+// IsStrictDir is the rule for a directory: one that a variable of the image names, or one in use.
+func (s *Survey) IsStrictDir(dir *rootfs.Node) (StrictDir, bool) {
+	for _, rule := range StrictDirs {
+		if v, ok := s.View.Config.Getenv(rule.Env); ok {
+			if at, ok := Locate(s.View.Tree, v); ok && at.Path == dir.Path() {
+				return rule, true
+			}
+		}
+		if s.InUse(rule, dir) {
+			return rule, true
+		}
+	}
+	return StrictDir{}, false
+}
+
+// InUse reports whether the directory holds the data of a program with that rule.
+func (s *Survey) InUse(rule StrictDir, dir *rootfs.Node) bool {
+	_, err := s.View.Tree.Lookup(path.Join(dir.Path(), rule.Marker))
+	return err == nil
+}
