@@ -94,21 +94,22 @@ func floor(b *testing.B, stored []byte) (entries int) {
 	return entries
 }
 
-// BenchmarkScan compares Scan with the floor, in turns. The bar is a ratio of at most 1.2.
+// BenchmarkScan compares the best Scan with the best floor, run in turns. The bar is a ratio of at
+// most 1.2; it takes two idle processors, because Scan hashes beside the inflating.
 func BenchmarkScan(b *testing.B) {
 	stored := sample()
-	var bare, ours time.Duration
+	bare, ours := time.Hour, time.Hour
 	var x *Index
 	for b.Loop() {
 		start := time.Now()
 		floor(b, stored)
-		bare += time.Since(start)
+		bare = min(bare, time.Since(start))
 		start = time.Now()
 		x = mustScan(b, stored, ScanOptions{})
-		ours += time.Since(start)
+		ours = min(ours, time.Since(start))
 	}
 	b.ReportMetric(ours.Seconds()/bare.Seconds(), "ratio")
-	b.ReportMetric(float64(x.Size)*float64(b.N)/1e6/ours.Seconds(), "MB/s")
+	b.ReportMetric(float64(x.Size)/1e6/ours.Seconds(), "MB/s")
 	b.ReportMetric(float64(len(x.Entries)), "entries")
 }
 

@@ -203,10 +203,13 @@ func overSize(inflated, stored int64, opts ScanOptions) error {
 // take gives a buffer to fill, or nil once the stream was closed.
 func (s *stream) take(made *int) *chunk {
 	select {
+	case <-s.stop: // first, because there may be free buffers too
+		return nil
+	default:
+	}
+	select {
 	case k := <-s.free:
 		return k
-	case <-s.stop:
-		return nil
 	default:
 	}
 	if *made < chunksAtAll {
