@@ -175,6 +175,8 @@ func (m *maker) satisfyParent(need survey.Need) {
 	dir := path.Dir(need.Path)
 	attr, exists := m.attr(dir)
 	switch {
+	case !exists && m.isStrictPath(dir): // the program makes it itself
+		m.satisfyParent(survey.Need{Path: dir, Sure: need.Sure, Why: need.Why})
 	case exists && survey.Closed(dir):
 		if !m.allowed(attr, write) {
 			m.openClosed(need, dir)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"unroot/internal/entrypoint"
 	"unroot/internal/recipe"
 	"unroot/internal/rootfs"
 )
@@ -14,7 +15,7 @@ const maxConfigs = 512
 
 // configExtensions are the endings that mark a file at the top of a configuration folder as one
 // that is read at start.
-var configExtensions = []string{".conf", ".cfg", ".cnf", ".ini", ".yaml", ".yml", ".toml", ".properties", ".json", ".rc", ".hcl"}
+var configExtensions = []string{".conf", ".cfg", ".cnf", ".ini", ".yaml", ".yml", ".toml", ".properties", ".json", ".rc", ".hcl", ".in", ".template", ".tmpl", ".tpl"}
 
 // findConfigs collects the configuration files of what starts: those named on a command line, those
 // that the program's own strings name, those in folders of the program's name, and what they
@@ -28,6 +29,9 @@ func findConfigs(s *Survey) []ConfigFile {
 	}
 	for _, p := range s.Story.Programs {
 		c.fromProgram(p.Path)
+	}
+	for _, step := range s.Story.Steps {
+		c.fromScript(step)
 	}
 	for i := 0; i < len(c.files) && i < maxConfigs; i++ { // grows with what is included
 		c.fromIncludes(c.files[i])
@@ -52,6 +56,34 @@ func (c *configs) fromWord(word string, why Evidence) {
 		i = 0
 	}
 	c.add(c.survey.View.Abs(word[i:]), why)
+}
+
+// fromScript takes the files that a script of the start names, such as the template that it makes
+// the configuration from.
+func (c *configs) fromScript(step entrypoint.Step) {
+	if step.What != entrypoint.Shell {
+		return
+	}
+	content, err := c.survey.View.Content(step.Path)
+	if err != nil {
+		return
+	}
+	for n, line := range strings.Split(string(content), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			continue
+		}
+		for _, word := range wordPattern.FindAllString(line, -1) {
+			if path.IsAbs(word) && isConfigName(word) {
+				c.add(word, Evidence{"script", place(step.Path, n+1), strings.TrimSpace(line)})
+			}
+		}
+	}
+}
+
+// isConfigName reports whether a file's place or ending says that it is configuration, or a template
+// of one.
+func isConfigName(p string) bool {
+	return below(p, "/etc") || below(p, "/usr/local/etc") || slices.Contains(configExtensions, path.Ext(p))
 }
 
 func (c *configs) fromProgram(program string) {
