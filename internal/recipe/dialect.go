@@ -44,6 +44,7 @@ type Rule struct {
 	NotIn    []string          `yaml:"notIn" json:"notIn,omitempty"`
 	Role     Role              `yaml:"role" json:"role"`
 	Kind     string            `yaml:"kind" json:"kind"`
+	Dir      bool              `yaml:"dir" json:"dir,omitempty"`
 	Arg      int               `yaml:"arg" json:"arg,omitempty"`
 	After    string            `yaml:"after" json:"after,omitempty"`
 	Pair     bool              `yaml:"pair" json:"pair,omitempty"`
@@ -312,7 +313,7 @@ func compilePattern(expr string) (*regexp.Regexp, error) {
 }
 
 var roles = map[Role]bool{
-	Listen: true, User: true, Group: true, Chroot: true, PidFile: true, Socket: true, Log: true, StateDir: true,
+	Listen: true, User: true, Group: true, Chroot: true, PidFile: true, Socket: true, Log: true, StateDir: true, StateFile: true,
 	Include: true, Daemonize: true, TLSKey: true, Document: true, Command: true, Reference: true,
 }
 

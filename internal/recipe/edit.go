@@ -32,7 +32,11 @@ func Remove(content []byte, d Directive) finding.Edit {
 	if !within(content, d.Start, d.End) || !within(content, d.ValueStart, d.ValueEnd) {
 		return nothing(content, d)
 	}
-	if d.Instead != "" {
+	switch d.Instead {
+	case "":
+	case "{user}", "{group}":
+		return nothing(content, d)
+	default:
 		start, end := d.ValueStart, d.ValueEnd
 		if quoted(content, start, end) {
 			start, end = start-1, end+1

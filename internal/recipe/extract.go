@@ -14,6 +14,7 @@ func (r *reading) apply(doc *document, st *statement, rule *rule) []Directive {
 	base := Directive{
 		Role: rule.Role, Key: doc.text(st.words[0]), Line: doc.lineAt(st.start),
 		Section: doc.sections[st.section].label, Start: st.start, End: st.end,
+		Dir:  rule.Dir || rule.Role == StateDir || rule.Role == Chroot || rule.Role == Document,
 		Drop: rule.Drop, Fatal: rule.Fatal, Instead: rule.Instead,
 	}
 	values := rule.values(doc, st)

@@ -114,6 +114,9 @@ func line(content []byte, d Directive) string {
 	if d.Implied != 0 {
 		s += fmt.Sprintf(" implied=%d insert=%q", d.Implied, d.Insert)
 	}
+	if d.Dir {
+		s += " dir"
+	}
 	if d.Partial {
 		s += " partial"
 	}

@@ -54,8 +54,10 @@ var daemons = map[string]daemon{
 	"php-fpm": {program: "php-fpm8.2", tree: "/etc/php/8.2/fpm", main: "php-fpm.conf",
 		args: func(main string) []string { return []string{"-F", "-y", main} }},
 	"supervisor": {program: "supervisord", tree: "/etc/supervisor", main: "supervisord.conf",
-		args:  func(main string) []string { return []string{"-n", "-c", main} },
-		adapt: after("[supervisord]\n", "user=daemon\n")},
+		args: func(main string) []string { return []string{"-n", "-c", main} },
+		adapt: func(s string) string {
+			return after("[unix_http_server]\n", "chown=root:root\n")(after("[supervisord]\n", "user=daemon\n")(s))
+		}},
 	"redis": {program: "redis-server", tree: "/etc/redis", main: "redis.conf",
 		args: func(main string) []string { return []string{main, "--daemonize", "no"} }},
 	"squid": {program: "squid", tree: "/etc/squid", main: "squid.conf",
@@ -78,6 +80,13 @@ var daemons = map[string]daemon{
 		adapt: appended("listener 883\nuser mosquitto\n")},
 	"tinyproxy": {program: "tinyproxy", tree: "/etc/tinyproxy", main: "tinyproxy.conf",
 		args: func(main string) []string { return []string{"-d", "-c", main} }},
+	"proftpd": {program: "proftpd", tree: "/etc/proftpd", main: "proftpd.conf",
+		args: func(main string) []string { return []string{"-n", "-c", main} },
+		adapt: after("\nGroup nogroup", "\nGroup proxy\n"+ // the later one counts: not the group that the test runs as
+			"ScoreboardFile /run/proftpd/scoreboard\nPidFile /run/proftpd.pid\nDelayTable /run/proftpd.delay\n")},
+	"caddyfile": {program: "caddy", tree: "/etc/caddy", main: "Caddyfile",
+		args:  func(main string) []string { return []string{"run", "--config", main, "--adapter", "caddyfile"} },
+		adapt: func(s string) string { return "{\n\tadmin off\n}\n" + s }},
 	"privoxy": {program: "privoxy", tree: "/etc/privoxy", main: "config",
 		args: func(main string) []string { return []string{"--no-daemon", main} }},
 }
@@ -189,7 +198,14 @@ func (p *preparation) edit(t *testing.T, content []byte, d Directive) []finding.
 		p.choices++
 		if p.choices == p.keep {
 			p.kept = d
-		} else if d.Drop {
+			return nil
+		}
+		switch {
+		case d.Instead == "{user}":
+			return []finding.Edit{SetValue(content, d, "nobody")}
+		case d.Instead == "{group}":
+			return []finding.Edit{SetValue(content, d, "nogroup")}
+		case d.Drop:
 			return []finding.Edit{Remove(content, d)}
 		}
 	case Listen:
@@ -200,7 +216,7 @@ func (p *preparation) edit(t *testing.T, content []byte, d Directive) []finding.
 		if rest, ok := strings.CutPrefix(d.Value, p.tree+"/"); ok && p.tree != "" {
 			return []finding.Edit{SetValue(content, d, filepath.Join(p.dir, rest))}
 		}
-	case PidFile, Log, StateDir, Socket:
+	case PidFile, Log, StateDir, StateFile, Socket:
 		if strings.HasPrefix(d.Value, "/") && !strings.HasPrefix(d.Value, "/dev/") {
 			to := p.redirect(t, d)
 			return []finding.Edit{SetValue(content, d, to)}
@@ -215,19 +231,13 @@ func (p *preparation) redirect(t *testing.T, d Directive) string {
 	if d.Role == Socket {
 		p.sockets = append(p.sockets, to)
 	}
-	info, err := os.Stat(d.Value)
-	switch {
-	case err == nil && info.IsDir() || d.Partial || d.Role == StateDir && err != nil:
+	if d.Dir {
 		mkdir(t, to)
-	case err == nil && info.Mode().IsRegular() && d.Role == StateDir:
-		content, err := os.ReadFile(d.Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mkdir(t, filepath.Dir(to))
+		return to
+	}
+	mkdir(t, filepath.Dir(to))
+	if content, err := os.ReadFile(d.Value); err == nil && d.Role == StateFile {
 		write(t, to, content)
-	default:
-		mkdir(t, filepath.Dir(to))
 	}
 	return to
 }
@@ -242,6 +252,7 @@ func serves(t *testing.T, d daemon, j judged) (bool, string) {
 	cmd := exec.Command(args[0], args[1:]...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, j.dir
+	cmd.Env = append(os.Environ(), "HOME="+j.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Geteuid() == 0 {
 		giveAway(t, j.dir)

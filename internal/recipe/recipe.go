@@ -17,19 +17,20 @@ type Role string
 // The roles. Those that hold a path hold it as it stands in the file: relative to whatever the
 // program says, with globs and variables where the language has them.
 const (
-	Listen    Role = "listen"    // an address or port that is bound
-	User      Role = "user"      // a user that the program switches to
-	Group     Role = "group"     // a group that it switches to, or gives a socket to
-	Chroot    Role = "chroot"    // a directory that becomes its root
-	PidFile   Role = "pid-file"  // a file that is created and written
-	Socket    Role = "socket"    // a Unix socket that is created
-	Log       Role = "log"       // a log file or directory that is created and written
-	StateDir  Role = "state-dir" // a file or directory that is written
-	Include   Role = "include"   // further configuration: a file, a glob or a directory
-	Daemonize Role = "daemonize" // the program leaves the foreground
-	TLSKey    Role = "tls-key"   // a secret file that is read
-	Document  Role = "document"  // a directory whose files are served, only read
-	Command   Role = "command"   // a command line that the program starts
+	Listen    Role = "listen"     // an address or port that is bound
+	User      Role = "user"       // a user that the program switches to
+	Group     Role = "group"      // a group that it switches to, or gives a socket to
+	Chroot    Role = "chroot"     // a directory that becomes its root
+	PidFile   Role = "pid-file"   // a file that is created and written
+	Socket    Role = "socket"     // a Unix socket that is created
+	Log       Role = "log"        // a log file or directory that is created and written
+	StateDir  Role = "state-dir"  // a directory that is written
+	StateFile Role = "state-file" // any other file that is created and written
+	Include   Role = "include"    // further configuration: a file, a glob or a directory
+	Daemonize Role = "daemonize"  // the program leaves the foreground
+	TLSKey    Role = "tls-key"    // a secret file that is read
+	Document  Role = "document"   // a directory whose files are served, only read
+	Command   Role = "command"    // a command line that the program starts
 
 	// Reference is a place that repeats a port without binding it; only References gives it.
 	Reference Role = "reference"
@@ -51,6 +52,7 @@ type Directive struct {
 	Value      string `json:"value"` // unquoted bytes of the value
 	ValueStart int    `json:"valueStart"`
 	ValueEnd   int    `json:"valueEnd"`
+	Dir        bool   `json:"dir,omitempty"`     // the value is the path of a directory, not of a file
 	Partial    bool   `json:"partial,omitempty"` // the value goes on with a variable: Value is its fixed beginning
 
 	Host      string `json:"host,omitempty"`     // Listen: address part, "" where none is written
@@ -66,10 +68,14 @@ type Directive struct {
 	Implied uint16 `json:"implied,omitempty"`
 	Insert  string `json:"insert,omitempty"`
 
-	Drop    bool   `json:"drop,omitempty"`    // must go for a regular user: fatal or noisy; false: ignored or harmless
-	Fatal   bool   `json:"fatal,omitempty"`   // the program stops on it when it is not root and not already that user
-	Instead string `json:"instead,omitempty"` // what Remove writes in the value's place, where absence means a bad default
-	Generic bool   `json:"generic,omitempty"` // found by a generic key only: evidence, not knowledge
+	// Instead is what Remove writes in the value's place, where absence would mean a default that
+	// needs root. "{user}" and "{group}" are the names of the account that the program will run as:
+	// Remove does not know them and changes nothing, SetValue does it.
+	Instead string `json:"instead,omitempty"`
+
+	Drop    bool `json:"drop,omitempty"`    // must go for a regular user: fatal or noisy; false: ignored or harmless
+	Fatal   bool `json:"fatal,omitempty"`   // the program stops on it when it is not root and not already that user
+	Generic bool `json:"generic,omitempty"` // found by a generic key only: evidence, not knowledge
 }
 
 // PortRef is a place that repeats the number of a bound port and must follow it.
