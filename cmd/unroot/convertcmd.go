@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"unroot/internal/account"
 	"unroot/internal/image"
 	"unroot/internal/plan"
 	"unroot/internal/report"
@@ -163,11 +164,12 @@ func (c *conversion) convertImage(ctx context.Context, img *image.Image) (*image
 	return result.Image, nil
 }
 
-// holds checks a candidate before it is written: it does not run as root, and planning it again
-// finds nothing to do.
+// holds checks a candidate before it is written: its config names a user that is not root, and every
+// grant of the plan holds in its tree.
 func holds(candidate *image.View, made plan.Plan) error {
-	s := survey.Make(candidate)
-	if s.UserErr != nil || s.RunsRoot {
+	passwd, _ := candidate.Accounts()
+	user, err := account.ParseUser(candidate.Config.User())
+	if err != nil || account.IsRoot(user, passwd) {
 		return fmt.Errorf("[internal error] the candidate's user is %q", candidate.Config.User())
 	}
 	for _, op := range made.Operations {

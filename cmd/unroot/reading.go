@@ -13,6 +13,7 @@ import (
 
 	"unroot/internal/image"
 	"unroot/internal/layer"
+	"unroot/internal/recipe"
 	"unroot/internal/store"
 )
 
@@ -47,6 +48,7 @@ func (r *reading) start() func() {
 			r.cache = store.OpenCache(dir)
 		}
 	}
+	go recipe.Dialects() // decoded while the image is waited for
 	r.store = store.New(store.Options{Env: r.world.env, Insecure: r.insecure, Stdin: r.world.in, Cache: r.cache})
 	return func() { r.store.Close() }
 }

@@ -23,7 +23,7 @@ type View struct {
 	Config Config
 	Tree   *rootfs.Tree
 
-	indexes []*layer.Index
+	layers int
 }
 
 // Indexes keeps what was read of a layer, by the digest of its stored bytes. What it gives back may
@@ -50,7 +50,7 @@ func Open(ctx context.Context, img *Image, opts Options) (*View, error) {
 	if ids := config.DiffIDs(); len(ids) != len(img.Layers) {
 		return nil, fmt.Errorf("reading the image config: it lists %d layers, the image has %d", len(ids), len(img.Layers))
 	}
-	v := &View{Image: img, Config: config, indexes: make([]*layer.Index, len(img.Layers))}
+	indexes := make([]*layer.Index, len(img.Layers))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(opts.Parallel, 2))
 	for i, l := range img.Layers {
@@ -59,23 +59,22 @@ func Open(ctx context.Context, img *Image, opts Options) (*View, error) {
 			if err != nil {
 				return fmt.Errorf("reading layer %d (%s): %w", i+1, l.Descriptor().Digest, err)
 			}
-			v.indexes[i] = index
+			indexes[i] = index
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return v, v.merge()
-}
-
-func (v *View) merge() (err error) {
-	layers := make([][]rootfs.Entry, len(v.indexes))
-	for i, index := range v.indexes {
+	layers := make([][]rootfs.Entry, len(indexes))
+	for i, index := range indexes {
 		layers[i] = index.Entries
 	}
-	v.Tree, err = rootfs.Merge(layers...)
-	return err
+	tree, err := rootfs.Merge(layers...)
+	if err != nil {
+		return nil, err
+	}
+	return &View{Image: img, Config: config, Tree: tree, layers: len(layers)}, nil
 }
 
 func readLayer(ctx context.Context, l Layer, want digest.Digest, opts Options) (*layer.Index, error) {
@@ -124,21 +123,24 @@ func scanLayer(ctx context.Context, l Layer, opts layer.ScanOptions) (*layer.Ind
 	return index, r.Close()
 }
 
-// Extend is the view of img, which is v's image with one layer more, without reading the layers
-// below again.
+// Extend is the view of img, which is v's image with one layer more, without reading or merging the
+// layers below again.
 func (v *View) Extend(img *Image, top *layer.Index) (*View, error) {
 	config, err := ParseConfig(img.Config)
 	if err != nil {
 		return nil, err
 	}
-	next := &View{Image: img, Config: config, indexes: v.indexes}
+	next := &View{Image: img, Config: config, Tree: v.Tree, layers: v.layers}
 	if top != nil {
-		next.indexes = append(v.indexes[:len(v.indexes):len(v.indexes)], top)
+		next.layers++
+		if next.Tree, err = v.Tree.Extend(v.layers, top.Entries); err != nil {
+			return nil, err
+		}
 	}
-	if got, want := len(next.indexes), len(config.DiffIDs()); got != want {
+	if got, want := next.layers, len(config.DiffIDs()); got != want {
 		return nil, fmt.Errorf("[internal error] %d layers under a config of %d", got, want)
 	}
-	return next, next.merge()
+	return next, nil
 }
 
 // ErrNotKept is returned by Content for a file whose content the first pass did not keep.

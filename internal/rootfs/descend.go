@@ -178,9 +178,9 @@ func (m *merger) hide(entries []Entry, fail func(*Entry, error) error) error {
 		case own.replaceAny(d.links):
 			continue
 		case e.Kind == Opaque:
-			d.at.dir.byName = nil
+			d.at.dir.clear()
 		default:
-			delete(d.at.dir.byName, path.Base(e.Path))
+			d.at.dir.remove(path.Base(e.Path))
 		}
 	}
 	return nil

@@ -157,7 +157,7 @@ func (m *merger) add(e *Entry) error {
 	}
 	if e.Kind == Hardlink {
 		// Engines remove what is in the way before they link, so a link to itself is one to nowhere.
-		delete(at.dir.byName, name)
+		at.dir.remove(name)
 		return m.link(at, name, e)
 	}
 	n, err := m.put(at, name, e)
@@ -203,9 +203,6 @@ func (m *merger) put(at *Node, name string, e *Entry) (*Node, error) {
 	if e.Kind == Dir {
 		n.dir = &dir{}
 	}
-	if at.dir.byName == nil {
-		at.dir.byName = map[string]*Node{}
-	}
-	at.dir.byName[name] = n
+	at.dir.set(n)
 	return n, nil
 }

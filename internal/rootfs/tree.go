@@ -134,22 +134,53 @@ func (n *Node) walk(yield func(*Node) bool) bool {
 	return true
 }
 
+// thaw makes the map that changes need of what an earlier merge left.
+func (d *dir) thaw() {
+	if d.byName != nil {
+		return
+	}
+	d.byName = make(map[string]*Node, len(d.sorted))
+	for _, child := range d.sorted {
+		d.byName[child.name] = child
+	}
+	d.sorted = nil
+}
+
+func (d *dir) set(n *Node) {
+	d.thaw()
+	d.byName[n.name] = n
+}
+
+func (d *dir) remove(name string) {
+	d.thaw()
+	delete(d.byName, name)
+}
+
+func (d *dir) clear() { d.byName, d.sorted = nil, nil }
+
 // freeze turns maps into sorted slices, and gives the number of nodes.
 func (n *Node) freeze() int {
 	count := 1
 	if n.dir == nil {
 		return count
 	}
-	if len(n.dir.byName) > 0 {
-		n.dir.sorted = make([]*Node, 0, len(n.dir.byName))
-	}
-	for _, child := range n.dir.byName {
-		n.dir.sorted = append(n.dir.sorted, child)
-	}
-	n.dir.byName = nil
-	slices.SortFunc(n.dir.sorted, func(a, b *Node) int { return cmp.Compare(a.name, b.name) })
+	n.dir.freeze()
 	for _, child := range n.dir.sorted {
 		count += child.freeze()
 	}
 	return count
+}
+
+func (d *dir) freeze() {
+	if d.byName == nil {
+		return
+	}
+	if len(d.byName) > 0 {
+		d.sorted = make([]*Node, 0, len(d.byName))
+	}
+	for _, child := range d.byName {
+		d.sorted = append(d.sorted, child)
+	}
+	d.byName = nil
+	slices.SortFunc(d.sorted, func(a, b *Node) int { return cmp.Compare(a.name, b.name) })
 }

@@ -11,14 +11,12 @@ import (
 
 // Elevated is a program that gains rights when it is started.
 type Elevated struct {
-	Path      string
-	Entry     *rootfs.Entry
-	SetUID    bool
-	SetGID    bool
-	CapsEff   bool // file capabilities with the effective bit: does not start where they are dropped
-	Caps      bool // any file capabilities
-	NamedAt   string
-	OwnerRoot bool
+	Path    string
+	Entry   *rootfs.Entry
+	SetUID  bool
+	SetGID  bool
+	Caps    bool // any file capabilities
+	CapsEff bool // with the effective bit: does not start where they are dropped
 }
 
 // CapabilityXattr is the extended attribute that holds file capabilities.
@@ -33,18 +31,17 @@ func findElevated(t *rootfs.Tree) []Elevated {
 	var found []Elevated
 	for node := range t.Walk("/") {
 		entry := node.Entry()
-		if entry.Kind != rootfs.File || entry.Mode&(rootfs.SetUID|rootfs.SetGID) == 0 && entry.Facts == nil {
+		if entry.Kind != rootfs.File {
 			continue
 		}
 		e := Elevated{
-			Path:      node.Path(),
-			Entry:     entry,
-			SetUID:    entry.Mode&rootfs.SetUID != 0,
-			SetGID:    entry.Mode&rootfs.SetGID != 0 && entry.Mode&0o010 != 0, // without x it means mandatory locking
-			OwnerRoot: entry.UID == 0,
+			Entry:  entry,
+			SetUID: entry.Mode&rootfs.SetUID != 0,
+			SetGID: entry.Mode&rootfs.SetGID != 0 && entry.Mode&0o010 != 0, // without x it means mandatory locking
 		}
 		e.Caps, e.CapsEff = capabilities(entry)
 		if e.SetUID || e.SetGID || e.Caps {
+			e.Path = node.Path()
 			found = append(found, e)
 		}
 	}
