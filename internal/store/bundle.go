@@ -34,6 +34,12 @@ func (b *bundle) close() {
 // has no manifest. The caller closes the bundle, also after an error.
 func (s *Store) bundle(ctx context.Context, source image.Source, family string) (*bundle, error) {
 	b := &bundle{seen: map[digest.Digest]bool{}}
+	if s.options.OCIFormat && family == ocispec.MediaTypeImageManifest {
+		var err error
+		if source, err = toOCI(source); err != nil {
+			return b, err
+		}
+	}
 	switch {
 	case source.Image != nil && source.Index == nil:
 		return b, s.addImage(ctx, b, source.Image, family)

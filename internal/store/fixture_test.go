@@ -274,3 +274,11 @@ func taken(log chan string) []string {
 		}
 	}
 }
+
+// manifestOf gives the bytes and the digest of a source's root.
+func manifestOf(source image.Source) ([]byte, string) {
+	if source.Index != nil {
+		return source.Index.Raw, source.Index.Digest.String()
+	}
+	return source.Image.Manifest, source.Image.Digest.String()
+}

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// renamesOpenFiles says whether a file can get its name while it is open, and so locked.
+const renamesOpenFiles = true
+
 // lockFolder takes the exclusive lock of a folder, waiting for it. flock(2) works on the folder
 // itself, so that no lock file stays behind, and ends with the process. unlock gives it back.
 func lockFolder(dir string) (unlock func(), err error) {

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// renamesOpenFiles says whether a file can get its name while it is open, and so locked.
+const renamesOpenFiles = false
+
 // lockFolder takes the exclusive lock of a folder, waiting for it. Windows locks no folders, so the
 // lock is on a file in it, which stays.
 func lockFolder(dir string) (unlock func(), err error) {

@@ -268,24 +268,25 @@ func ManifestFor(cfg []byte, layers []ocispec.Descriptor, mediaType string) []by
 	return mustJSON(m)
 }
 
-// layerFamilies pairs each layer type of OCI with Docker's.
-var layerFamilies = [][2]string{
-	{ocispec.MediaTypeImageLayer, image.DockerLayer},
-	{ocispec.MediaTypeImageLayerGzip, image.DockerLayerGzip},
-	{ocispec.MediaTypeImageLayerZstd, image.DockerLayerZstd},
-}
-
 // layerType gives a layer's media type in the family of a manifest's.
 func layerType(layer, manifest string) string {
-	for _, pair := range layerFamilies {
-		if layer == pair[0] || layer == pair[1] {
-			if manifest == image.DockerManifest {
-				return pair[1]
-			}
-			return pair[0]
+	for docker, oci := range ociTypes {
+		if layer != docker && layer != oci {
+			continue
 		}
+		if manifest == image.DockerManifest {
+			return docker
+		}
+		return oci
 	}
 	return layer
+}
+
+// unmarshalNumbers is json.Unmarshal that keeps numbers as they are written.
+func unmarshalNumbers(raw []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	return decoder.Decode(into)
 }
 
 // mustJSON marshals values of this package's own types, which cannot fail.

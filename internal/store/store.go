@@ -34,6 +34,10 @@ type Options struct {
 	TempDir string
 	// SpoolLimit bounds in bytes what one of those may unpack to; zero is 64 GiB.
 	SpoolLimit int64
+	// OCIFormat writes OCI's media types into OCI layouts and archives where the source has Docker's,
+	// which changes the manifest's digest, but no config and no layer. Without it manifests stay as
+	// they are, and skopeo and umoci do not find Docker's in a layout.
+	OCIFormat bool
 	// Jobs bounds what is transferred at once; zero is 6.
 	Jobs int
 	// Keychain finds credentials; nil is the files of Docker and Podman.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 )
 
 // tempName is the name of every file that is not finished. Its writer holds a lock on it, so that a
@@ -57,13 +58,16 @@ func (t *tempFile) commit(path string, sync bool) error {
 			return err
 		}
 	}
-	if err := t.Close(); err != nil {
-		return err
+	if !renamesOpenFiles {
+		t.Close()
 	}
 	if err := os.Rename(t.Name(), path); err != nil {
 		return err
 	}
 	t.done = true
+	if renamesOpenFiles { // the lock is held until now, else another process's sweep could come between
+		return t.Close()
+	}
 	return nil
 }
 
@@ -86,6 +90,9 @@ func sweep(dir string) {
 	for _, entry := range entries {
 		if !isTempName(entry.Name()) || !entry.Type().IsRegular() {
 			continue
+		}
+		if info, err := entry.Info(); err != nil || !renamesOpenFiles && time.Since(info.ModTime()) < time.Hour {
+			continue // perhaps closed, and about to be renamed
 		}
 		path := filepath.Join(dir, entry.Name())
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
