@@ -132,9 +132,10 @@ func (a *archive) find(name string) (archiveMember, error) {
 	return archiveMember{}, fail(ErrCorrupt, "archive member %q: links that lead nowhere", name)
 }
 
+// has says whether there is a member of that name, whatever it leads to.
 func (a *archive) has(name string) bool {
-	_, err := a.find(name)
-	return err == nil
+	_, ok := a.members[name]
+	return ok
 }
 
 // section reads one member; many can be read at once.
