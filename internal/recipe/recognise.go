@@ -76,10 +76,10 @@ func (r *reading) fit(d *dialect) fit {
 	return f
 }
 
-// anyPort tells whether a generic rule finds something in a statement: a key alone says nothing.
+// anyPort tells whether a generic rule finds a port in a statement: a key alone says nothing.
 func (r *reading) anyPort(doc *document, st *statement, d *dialect) bool {
 	for _, rule := range d.rulesFor(doc, st, false) {
-		if len(r.apply(doc, st, rule)) > 0 {
+		if rule.Role == Listen && len(r.apply(doc, st, rule)) > 0 {
 			return true
 		}
 	}

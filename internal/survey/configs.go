@@ -201,8 +201,25 @@ func (c *configs) add(p string, why Evidence) {
 	c.files = append(c.files, ConfigFile{
 		Path:       real,
 		Content:    facts.Content,
-		Directives: recipe.Read(real, facts.Content),
+		Directives: c.survey.heeded(recipe.Read(real, facts.Content)),
 		Why:        why,
+	})
+}
+
+// heeded leaves out what a generic key calls a user or a group and the image does not know as one:
+// it is then a name of something else, such as a database's.
+func (s *Survey) heeded(found []recipe.Directive) []recipe.Directive {
+	return slices.DeleteFunc(found, func(d recipe.Directive) bool {
+		switch {
+		case !d.Generic:
+		case d.Role == recipe.User:
+			_, known := s.Passwd.ByName(d.Value)
+			return !known
+		case d.Role == recipe.Group:
+			_, known := s.Group.ByName(d.Value)
+			return !known
+		}
+		return false
 	})
 }
 

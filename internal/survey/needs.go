@@ -183,7 +183,9 @@ func (n *needs) fromMention(mention, program string, names []string) {
 	if !related(stem, names) && !n.ownedByService(path.Join(root, first)) {
 		return
 	}
-	why := Evidence{"program", program, "its own strings name " + mention}
+	// Programs whose strings are not ended by a NUL, such as Go's, run one into the next: only what
+	// was found in the tree is told.
+	why := Evidence{"program", program, "its own strings name " + path.Join(root, first)}
 	if at, ok := Locate(n.survey.View.Tree, path.Join(root, first)); ok && at.Exists && at.Node.IsDir() {
 		n.add(path.Join(root, first), Need{Dir: true, Tree: true, Why: why})
 		return
