@@ -113,6 +113,9 @@ func (s *Store) openEngine(ctx context.Context, ref Ref) (image.Source, error) {
 	defer c.Close()
 	saved, err := c.ImageSave(ctx, []string{ref.Name})
 	if err != nil {
+		if _, missing := c.ImageInspect(ctx, ref.Name); errdefs.IsNotFound(missing) {
+			err = missing // Podman's save calls it an error of the server
+		}
 		return image.Source{}, engineError(err)
 	}
 	defer saved.Close()

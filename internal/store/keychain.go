@@ -79,34 +79,32 @@ func (k fileKeychain) ResolveContext(_ context.Context, target authn.Resource) (
 	return authn.Anonymous, nil
 }
 
-// lookUp asks one file, from the most specific key to the registry. Keys with a path
-// (quay.io/team/app) are Podman's.
+// lookUp asks one file: first for keys with a path (quay.io/team/app), which are Podman's, from the
+// most specific on; then for the registry, which may be the question to a credential helper.
 func lookUp(file *configfile.ConfigFile, target authn.Resource) (*authn.AuthConfig, error) {
-	registry := target.RegistryStr()
-	keys := []string{registry}
+	registry, key := target.RegistryStr(), target.RegistryStr()
+	hosts := []string{registry}
 	if registry == name.DefaultRegistry {
-		keys = []string{authn.DefaultAuthKey, "docker.io", registry}
+		key = authn.DefaultAuthKey
+		hosts = []string{"docker.io", registry}
 	}
-	for path := target.String(); strings.Contains(path, "/"); path = path[:strings.LastIndexByte(path, '/')] {
-		if auth, ok := file.AuthConfigs[path]; ok {
-			if found := usable(auth); found != nil {
+	path := strings.TrimPrefix(target.String(), registry)
+	for {
+		for _, host := range hosts {
+			if found := usable(file.AuthConfigs[host+path]); found != nil && file.CredentialHelpers[host] == "" {
 				return found, nil
 			}
 		}
+		if path == "" {
+			break
+		}
+		path = path[:strings.LastIndexByte(path, '/')]
 	}
-	for _, key := range keys {
-		auth, err := file.GetAuthConfig(key)
-		if err != nil {
-			return nil, err
-		}
-		if found := usable(auth); found != nil {
-			return found, nil
-		}
-		if file.CredentialsStore != "" && file.CredentialHelpers[key] == "" {
-			break // one call of the helper program; it knows the registry by its first key
-		}
+	auth, err := file.GetAuthConfig(key)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return usable(auth), nil
 }
 
 // usable gives nil for an entry that holds no secret, such as `docker logout` and helpers leave.
