@@ -84,7 +84,12 @@ type Place struct {
 // Locate resolves a path that need not exist: the part that does is resolved as the kernel would,
 // the rest is taken as it is. ok is false where the path leads nowhere, such as in a loop of links
 // or through a file.
-func Locate(t *rootfs.Tree, p string) (Place, bool) {
+func Locate(t *rootfs.Tree, p string) (Place, bool) { return locate(t, p, maxLinks) }
+
+// maxLinks is how many links one look-up follows, as in the kernel (MAXSYMLINKS in linux/namei.h).
+const maxLinks = 40
+
+func locate(t *rootfs.Tree, p string, links int) (Place, bool) {
 	p = path.Clean("/" + p)
 	node, err := t.Resolve(p)
 	if err == nil {
@@ -94,16 +99,19 @@ func Locate(t *rootfs.Tree, p string) (Place, bool) {
 		return Place{}, false
 	}
 	if link, err := t.Lookup(p); err == nil && link.Entry().Kind == rootfs.Symlink {
-		return Locate(t, target(p, link.Entry().Link))
+		if links == 0 {
+			return Place{}, false
+		}
+		return locate(t, target(link.Path(), link.Entry().Link), links-1)
 	}
-	parent, ok := Locate(t, path.Dir(p))
+	parent, ok := locate(t, path.Dir(p), links)
 	if !ok || parent.Exists && parent.Node.Entry().Kind != rootfs.Dir {
 		return Place{}, false
 	}
 	return Place{Path: path.Join(parent.Path, path.Base(p))}, true
 }
 
-// target is the path that a dangling symlink at p points to.
+// target is the path that a dangling symlink at the real path p points to.
 func target(p, link string) string {
 	if path.IsAbs(link) {
 		return link
