@@ -95,6 +95,7 @@ func TestEveryRoomIsListed(t *testing.T) {
 		"demoserver": "runs inside the demo's image",
 		"oracle":     "looks for the programs that judge tests",
 		"house":      "this test",
+		"imagetest":  "builds images for tests",
 	}
 	for path := range directImports(t) {
 		room, ok := strings.CutPrefix(path, "unroot/internal/")
