@@ -94,7 +94,7 @@ func at(p, detail, hint string) finding.Finding {
 	return finding.Finding{Location: finding.Location{Path: p}, Detail: detail, Hint: hint}
 }
 
-const convertHint = "unroot convert does it"
+const convertHint = "unroot convert mends it"
 
 // who names an identity in a sentence.
 func who(id account.Identity) string {
