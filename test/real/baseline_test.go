@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	patience   = 90 * time.Second // for what must serve; far more than it takes
+	patience   = 40 * time.Second // for what must serve; far more than it takes
 	noPatience = 10 * time.Second // for what must not
 )
 

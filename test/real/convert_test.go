@@ -79,7 +79,7 @@ type imageConfig struct {
 	Labels       map[string]string
 }
 
-// planned is the part of `unroot plan --json` that the tests look at.
+// planned is the part of one plan of `unroot plan --json` that the tests look at.
 type planned struct {
 	Operations []json.RawMessage
 	Ports      []struct {
@@ -155,11 +155,15 @@ func convert(t *testing.T, name string) conversion {
 func planOf(t *testing.T, ref string) planned {
 	t.Helper()
 	out := unroot(t, "plan", "--json", ref)
-	var p planned
-	if err := json.Unmarshal([]byte(out), &p); err != nil {
-		t.Fatalf("unroot plan --json: %v\n%.2000s", err, out)
+	var document struct {
+		Version int
+		Plans   []planned
 	}
-	return p
+	decode(t, out, &document)
+	if document.Version != 1 || len(document.Plans) != 1 {
+		t.Fatalf("unroot plan --json: version %d, %d plans; want version 1, one plan", document.Version, len(document.Plans))
+	}
+	return document.Plans[0]
 }
 
 // port is where the converted image listens. The image says so itself, in ExposedPorts; the plan

@@ -107,9 +107,7 @@ func base(ctx context.Context) (path, key string, err error) {
 	if key, err = baseKey(command); err != nil {
 		return "", "", fmt.Errorf("making the base image: %w", err)
 	}
-	path, err = cached("base-"+key+".tar", func(part string) error {
-		return errors.Join(forget("base-"), bootstrap(ctx, command, part))
-	})
+	path, err = cached("base-", key, func(part string) error { return bootstrap(ctx, command, part) })
 	return path, key, err
 }
 

@@ -19,15 +19,16 @@ func cacheDir() (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// cached gives the file of that name in the cache, made by make where it is not there yet. Two
-// processes do not make it twice, and a file that is there is whole.
-func cached(name string, make func(path string) error) (string, error) {
+// cached gives the file PREFIX KEY ".tar" of the cache, made by make where it is not there yet; files
+// with the same prefix and another key go then. Two processes do not make it twice, and a file that
+// is there is whole.
+func cached(prefix, key string, make func(path string) error) (string, error) {
 	dir, err := cacheDir()
 	if err != nil {
 		return "", fmt.Errorf("finding the cache folder: %w", err)
 	}
-	path := filepath.Join(dir, name)
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	path := filepath.Join(dir, prefix+key+".tar")
+	lock, err := os.OpenFile(filepath.Join(dir, prefix+"lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return "", fmt.Errorf("locking %q: %w", path, err)
 	}
@@ -40,22 +41,15 @@ func cached(name string, make func(path string) error) (string, error) {
 	}
 	part := path + ".part"
 	defer os.Remove(part)
-	if err := make(part); err != nil {
+	if err := errors.Join(forget(dir, prefix), make(part)); err != nil {
 		return "", err
 	}
 	return path, os.Rename(part, path)
 }
 
-// forget removes what other inputs left in the cache: files named PREFIX, a key, and ".tar".
-func forget(prefix string) error {
-	dir, err := cacheDir()
-	if err != nil {
-		return err
-	}
+// forget removes what earlier inputs left. A key has 16 characters: a prefix that goes on is another one.
+func forget(dir, prefix string) error {
 	old, err := filepath.Glob(filepath.Join(dir, prefix+"????????????????.tar"))
-	if err != nil {
-		return err
-	}
 	for _, path := range old {
 		err = errors.Join(err, os.Remove(path))
 	}

@@ -4,7 +4,6 @@ package sample
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -67,7 +66,7 @@ func (b *Builder) build(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	fresh := false
-	archive, err := cached("image-"+name+"-"+key+".tar", func(part string) error {
+	archive, err := cached("image-"+name+"-", key, func(part string) error {
 		fresh = true
 		return b.buildAndSave(ctx, dir, tag, part)
 	})
@@ -91,7 +90,7 @@ func (b *Builder) buildAndSave(ctx context.Context, dir, tag, archive string) er
 		return err
 	}
 	_, err := b.engine.Docker(ctx, "save", "--output", archive, tag)
-	return errors.Join(err, forget("image-"+filepath.Base(dir)+"-"))
+	return err
 }
 
 // treeKey is a hash of the names, modes and contents below a folder, and of what else the result
