@@ -170,9 +170,12 @@ func shiftBuiltin(r *run, list []word, _ bool, _ site) verdict {
 	return surely
 }
 
-func exitBuiltin(r *run, list []word, _ bool, _ site) verdict {
+func exitBuiltin(r *run, list []word, _ bool, at site) verdict {
 	r.st.end, r.st.status = exited, exitStatus(list)
 	r.st.failed = r.st.status.is != right
+	if r.st.status.definite(no) {
+		r.stops(at.context, at.at)
+	}
 	return r.st.status
 }
 

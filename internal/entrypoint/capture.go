@@ -13,7 +13,8 @@ func (r *run) capture(s *syntax.CmdSubst, c context) value {
 		return unknown()
 	}
 	inner := c.deeper()
-	inner.tail, inner.ends = false, false
+	fails := c.assigned && c.fails(r.st)
+	inner.tail, inner.ends, inner.exits, inner.returns, inner.assigned = false, fails, fails, fails, false
 	if c.in.dialect == bash {
 		inner.ignored = true // bash clears errexit in $( ) unless inherit_errexit is set
 	}

@@ -24,6 +24,7 @@ type site struct {
 func (r *run) call(s *syntax.Stmt, cmd *syntax.CallExpr, c context) verdict {
 	if len(cmd.Args) == 0 {
 		v := surely
+		c.assigned = true
 		for _, a := range cmd.Assigns {
 			v = r.assignment(a, c)
 		}
@@ -42,7 +43,7 @@ func (r *run) call(s *syntax.Stmt, cmd *syntax.CallExpr, c context) verdict {
 	special := c
 	if list[0].static() && specialBuiltins[list[0].text] && (c.in.dialect == posix || list[0].text == "exec") {
 		// POSIX 2.8.1: a redirection error of a special builtin ends the shell, whatever follows.
-		special.ends = true
+		special.ends = c.exits
 	}
 	r.redirects(s, s.Redirs, special)
 	undo := r.prefix(cmd.Assigns, c)
@@ -160,7 +161,7 @@ func (r *run) assign(name string, v variable) {
 
 // declare runs export, readonly, local, declare and typeset.
 func (r *run) declare(s *syntax.Stmt, cmd *syntax.DeclClause, c context) verdict {
-	inner := c.inCondition() // "local x=$(…)" hides the status of the substitution
+	inner := c.inCondition().inSubshell(r.st) // "local x=$(…)" hides the status of the substitution
 	for _, a := range cmd.Args {
 		if a.Name == nil {
 			if a.Value != nil {
@@ -230,7 +231,7 @@ func (r *run) callFunction(fn *function, list []word, more bool, at site) verdic
 		return perhaps // recursion
 	}
 	c := at.context
-	c.in, c.calls = fn.in, called(at.calls, fn.name)
+	c.in, c.calls, c.returns = fn.in, called(at.calls, fn.name), at.fails(r.st)
 	args, open := r.st.args, r.st.argsOpen
 	r.st.args, r.st.argsOpen = r.globbed(list[1:]), more
 	r.locals = append(r.locals, map[string]variable{})

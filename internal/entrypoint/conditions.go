@@ -135,7 +135,8 @@ func (r *run) unary(op string, v value) verdict {
 	case "-f":
 		return answer(found && !f.Dir, true)
 	case "-x":
-		return answer(found && (f.Executable || f.Dir), true)
+		// The mode of a file of the image is as firm as the image.
+		return answer(found && (f.Executable || f.Dir), !found)
 	case "-s", "-r", "-w", "-O", "-G", "-S", "-p", "-b", "-c", "-u", "-g", "-k":
 		if !found {
 			return answer(false, true)

@@ -171,7 +171,7 @@ func (r *run) wholeList(w *syntax.Word, c context) ([]word, bool) {
 		if files, ok := r.listing(p.Stmts[0], c); ok {
 			var out []word
 			for _, f := range files {
-				out = append(out, word{value: known(f).shake(), in: c.in, at: c.in.span(w), here: c.in.span(w), part: true})
+				out = append(out, word{value: known(f), in: c.in, at: c.in.span(w), here: c.in.span(w), part: true})
 			}
 			return out, true
 		}

@@ -91,7 +91,7 @@ func (r *run) process(in *source, how reading, args []word, more bool, at site) 
 	}
 	r.st = &state{vars: &scope{vars: vars}, args: r.globbed(args), argsOpen: more, cwd: before.cwd, root: before.root,
 		errexit: how.errexit, pipefail: how.pipefail, unlikely: before.unlikely}
-	c := context{in: in, maybe: at.maybe, unlikely: at.unlikely, tail: true, fatal: r.fatal(before, at), depth: at.depth, files: at.files + 1, user: at.user}
+	c := context{in: in, maybe: at.maybe, unlikely: at.unlikely, tail: true, exits: true, returns: true, fatal: r.fatal(before, at), depth: at.depth, files: at.files + 1, user: at.user}
 	locals := r.locals
 	r.locals = nil
 	r.list(in.tree.Stmts, c)
@@ -101,7 +101,7 @@ func (r *run) process(in *source, how reading, args []word, more bool, at site) 
 
 // fatal reports whether a failure here is one of the start.
 func (r *run) fatal(st *state, at site) bool {
-	return at.fatal && !at.soft && (at.tail || at.ends || at.exec || st.errexit && !at.ignored)
+	return at.fatal && !at.soft && (at.exec && at.exits || at.fails(st))
 }
 
 // shell runs "sh -c TEXT NAME ARGS", "sh FILE ARGS" and the like.
@@ -250,6 +250,7 @@ func sourceBuiltin(r *run, list []word, more bool, at site) verdict {
 		r.st.args, r.st.argsOpen = list[2:], more
 		defer func() { r.st.args, r.st.argsOpen = args, open }()
 	}
+	c.returns = at.fails(r.st)
 	v := r.list(in.tree.Stmts, c)
 	if r.st.end == returned {
 		v = r.st.status

@@ -18,7 +18,6 @@ const (
 func (r *run) whileClause(cmd *syntax.WhileClause, c context) verdict {
 	left := false
 	body := func(c context) verdict {
-		c.tail, c.ends = false, false
 		v := r.list(cmd.Do, c)
 		left = r.st.end == broken
 		r.settle(broken)
@@ -38,15 +37,15 @@ func (r *run) whileClause(cmd *syntax.WhileClause, c context) verdict {
 				r.forget(cmd, cmd.Do)
 			}
 			r.branch(v, c, body, nothing)
-			return surely
+			return executed
 		}
 		r.branch(v, c, body, nothing)
 		if left || r.st.end != running {
-			return surely
+			return executed
 		}
 	}
 	r.forget(cmd, cmd.Do)
-	return surely
+	return executed
 }
 
 // forget makes everything unknown that the statements may set, for what follows a number of turns that is not known.
@@ -124,7 +123,6 @@ func noteCall(n *syntax.CallExpr, seen map[string]bool) {
 }
 
 func (r *run) forClause(cmd *syntax.ForClause, c context) verdict {
-	c.tail, c.ends = false, false
 	iter, ok := cmd.Loop.(*syntax.WordIter)
 	if !ok || cmd.Select {
 		return r.unknownLoop(cmd, "", c)
@@ -145,24 +143,25 @@ func (r *run) forClause(cmd *syntax.ForClause, c context) verdict {
 	if more {
 		r.forget(cmd, cmd.Do)
 	}
+	v := surely
 	for _, w := range list {
 		each := c
 		if w.glob { // matched nothing in the image
 			each.maybe, each.unlikely = true, true
 		}
 		r.st.vars.set(iter.Name.Value, variable{value: w.value})
-		r.list(cmd.Do, each)
+		v = r.list(cmd.Do, each)
 		gone := r.st.end != running
 		r.settle(broken)
 		if gone {
-			return surely
+			return perhaps
 		}
 	}
 	if more || len(list) == 0 {
 		c.unlikely = c.unlikely || !more
 		return r.unknownLoop(cmd, iter.Name.Value, c)
 	}
-	return surely
+	return v
 }
 
 // unknownLoop runs the body once for any number of turns with words that are not known.
@@ -176,7 +175,7 @@ func (r *run) unknownLoop(cmd *syntax.ForClause, name string, c context) verdict
 		r.settle(broken)
 		return v
 	}, func(context) verdict { return surely })
-	return surely
+	return executed
 }
 
 // globbed replaces words with pattern characters by the files of the image that match. A pattern that
@@ -194,7 +193,7 @@ func (r *run) globbed(list []word) []word {
 		}
 		for _, f := range files {
 			each := w
-			each.value, each.part = known(f).shake(), true
+			each.value, each.part = known(f), true
 			out = append(out, each)
 		}
 	}
@@ -384,13 +383,12 @@ func (r *run) readLoop(loop *syntax.WhileClause, files []string, c context) verd
 	if len(names) != 1 {
 		return r.whileClause(loop, c)
 	}
-	c.tail, c.ends = false, false
 	if len(files) == 0 {
 		c.unlikely = true
 		return r.whileClause(loop, c)
 	}
 	for _, f := range files {
-		r.st.vars.set(names[0], variable{value: known(f).shake()})
+		r.st.vars.set(names[0], variable{value: known(f)})
 		r.list(loop.Do, c)
 		gone := r.st.end != running
 		r.settle(broken)

@@ -54,6 +54,9 @@ func Read(fs FS, start Start) Story {
 	}
 	for _, r := range []*run{asRoot, asOther} {
 		for _, p := range r.faults {
+			if p.Reason == NeedsRoot && asRoot.fails() {
+				continue // nobody gets past it
+			}
 			if !slices.Contains(story.Problems, p) {
 				story.Problems = append(story.Problems, p)
 			}
@@ -63,6 +66,11 @@ func Read(fs FS, start Start) Story {
 		story.Problems = append(story.Problems, Problem{Reason: Limit, Detail: fmt.Sprintf("%d statements, nested %d times", maxSteps, maxDepth)})
 	}
 	return story
+}
+
+// fails reports whether the start ends as failed, whatever it is given.
+func (r *run) fails() bool {
+	return slices.ContainsFunc(r.faults, func(p Problem) bool { return p.Reason == NeedsRoot })
 }
 
 // works reports whether the step is a program that does the container's work.
@@ -93,7 +101,7 @@ func (r *reader) run(start Start, asRoot bool) *run {
 	}
 	out.st = &state{vars: &scope{vars: vars}, cwd: known(cwd), root: asRoot}
 	list := configWords(start)
-	at := site{context: context{tail: true, fatal: true}, exec: true}
+	at := site{context: context{tail: true, exits: true, fatal: true}, exec: true}
 	out.external(list, false, at)
 	return out
 }
@@ -124,7 +132,7 @@ func mergeTasks(asRoot, asOther map[taskKey]*sight) []Task {
 			continue
 		}
 		t.Guard = Always
-		if root.maybe || other.maybe {
+		if root.maybe || other.maybe || root.task.Unlikely || other.task.Unlikely {
 			t.Guard = Maybe
 		}
 		t.Edits, t.EditNote = nil, ""

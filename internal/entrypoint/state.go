@@ -216,7 +216,11 @@ type context struct {
 	unlikely bool // the image's own Cmd, Env and files do not lead here
 	ignored  bool // errexit does not act here: a condition, or not the last of && and ||
 	ends     bool // something else ends the start where this fails: "|| exit 1"
+	endsNot  bool // something else ends the start where this, negated, succeeds: "if ! this; then exit 1; fi"
 	tail     bool // its status is the status of the whole start
+	exits    bool // an exit here that is not 0 ends the start; not so in a subshell whose status is ignored
+	returns  bool // a return here that is not 0 ends the start
+	assigned bool // a substitution here gives its status to the statement: x=$(…)
 	piped    bool // its output goes into another command
 	fatal    bool // a failure of the script that this is in is one of the start
 	depth    int  // statements around this one, over all files
@@ -227,8 +231,20 @@ type context struct {
 
 // inCondition is the context of something whose status is looked at.
 func (c context) inCondition() context {
-	c.ignored, c.tail, c.ends = true, false, false
+	c.ignored, c.tail, c.ends, c.endsNot = true, false, false, false
 	return c
+}
+
+// inSubshell is the context of a shell of its own, whose end is only a failure of the statement.
+func (c context) inSubshell(st *state) context {
+	c.exits = c.fails(st)
+	c.returns, c.ends = c.exits, c.exits // its last status is the status of the statement
+	return c
+}
+
+// fails reports whether a failing status here ends the start.
+func (c context) fails(st *state) bool {
+	return c.tail || c.ends || c.exits && st.errexit && !c.ignored
 }
 
 func (c context) deeper() context {

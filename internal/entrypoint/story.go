@@ -105,6 +105,7 @@ const (
 	NotExecutable Reason = "not executable"                     // no execute bit is set
 	IsDirectory   Reason = "is a directory"                     //
 	Unreadable    Reason = "script cannot be read"              // too large, too deeply nested, or no shell syntax
+	NeedsRoot     Reason = "stops unless it runs as root"       // every start as another user ends as failed here
 	Limit         Reason = "script is too large to read wholly" // the limit on commands was reached: tasks may be missing
 )
 
@@ -194,7 +195,8 @@ type Task struct {
 	// Unlikely: the image's own Cmd, Env and files do not lead here; another command, variable or volume may.
 	Unlikely bool
 	// Fatal: its failure would end the start: errexit is on and nothing looks at its status, or an
-	// "|| exit" follows, or its status is the status of the whole start.
+	// "|| exit" follows, or its status is the status of the whole start. Where errexit depends on something
+	// that is not known, it is taken for on.
 	Fatal bool
 	Paths []Path
 	User  string // target of StepDown and Chown; "" if unknown

@@ -84,8 +84,12 @@ func (r *run) see(t Task, at site) {
 
 // merge adds another visit of the same command.
 func (t *Task) merge(u Task) {
-	t.Fatal = t.Fatal || u.Fatal
-	t.Unlikely = t.Unlikely && u.Unlikely
+	switch {
+	case t.Unlikely == u.Unlikely:
+		t.Fatal = t.Fatal || u.Fatal
+	case t.Unlikely: // what the image's own start does counts
+		t.Fatal, t.Unlikely = u.Fatal, false
+	}
 	for _, p := range u.Paths {
 		if !slices.Contains(t.Paths, p) && len(t.Paths) < maxPaths {
 			t.Paths = append(t.Paths, p)

@@ -1,6 +1,10 @@
 package entrypoint
 
-import "mvdan.cc/sh/v3/syntax"
+import (
+	"fmt"
+
+	"mvdan.cc/sh/v3/syntax"
+)
 
 const (
 	maxSteps = 60_000 // statements of one run, over all scripts and calls
@@ -52,18 +56,43 @@ func (r *run) stmt(s *syntax.Stmt, c context) verdict {
 		return perhaps
 	}
 	c = c.deeper()
+	endsNot := c.endsNot
+	c.endsNot = false
 	if s.Negated {
 		c = c.inCondition()
+		c.ends = endsNot
 	}
 	if s.Background || s.Coprocess {
-		c.ignored, c.tail, c.ends = true, false, false
+		c = c.inCondition().inSubshell(r.st)
 		return r.apart(func() verdict { return r.body(s, c) }, executed)
 	}
 	v := r.body(s, c)
 	if s.Negated {
-		v = v.not()
+		return v.not()
+	}
+	if v.definite(no) && r.st.errexit && !c.ignored && r.st.end == running && errexitActs(s.Cmd) {
+		r.stops(c, c.in.span(s))
+		r.st.end, r.st.failed, r.st.status = exited, true, never
 	}
 	return v
+}
+
+// errexitActs reports whether a failing status of the command itself ends the shell. The status of a
+// list or of a compound command is that of something in it, on which errexit acted or did not.
+func errexitActs(cmd syntax.Command) bool {
+	switch cmd.(type) {
+	case *syntax.CallExpr, *syntax.Subshell, *syntax.TestClause, *syntax.ArithmCmd:
+		return true
+	}
+	return false
+}
+
+// stops notes a place where every start of this kind ends as failed. Where only the start as another
+// user than root does, it is a problem.
+func (r *run) stops(c context, at span) {
+	if c.exits && c.fatal && !c.maybe && !r.unlikely(c) && c.in != nil {
+		r.fault(NeedsRoot, c.in.path, fmt.Sprintf("line %d: %s", c.in.line(at.start), oneLine(c.in.raw(at))))
+	}
 }
 
 // apart runs in a subshell: what it sets is lost. gives is the status if the caller does not see one.
@@ -97,7 +126,8 @@ func (r *run) body(s *syntax.Stmt, c context) verdict {
 	case *syntax.Block:
 		return r.list(cmd.Stmts, c)
 	case *syntax.Subshell:
-		return r.apart(func() verdict { return r.list(cmd.Stmts, c) }, surely)
+		inner := c.inSubshell(r.st)
+		return r.apart(func() verdict { return r.list(cmd.Stmts, inner) }, surely)
 	case *syntax.IfClause:
 		return r.ifClause(cmd, c)
 	case *syntax.BinaryCmd:
@@ -176,7 +206,7 @@ func (r *run) branch(v verdict, c context, yes, otherwise func(context) verdict)
 	}
 	stA.status.shaky = true
 	start.keep(stA)
-	a.shaky = true
+	a.shaky = a.shaky || b.shaky || a.is != b.is // where both ways agree, nothing that a start may change decides
 	return a
 }
 
@@ -202,9 +232,9 @@ func (r *run) ifClause(cmd *syntax.IfClause, c context) verdict {
 	cond := c.inCondition()
 	// "if ! chown …; then exit 1; fi": the failure ends the start.
 	if negated(cmd.Cond) {
-		cond.ends = leaves(cmd.Then)
+		cond.endsNot = c.leaves(cmd.Then)
 	} else if cmd.Else != nil && len(cmd.Else.Cond) == 0 {
-		cond.ends = leaves(cmd.Else.Then)
+		cond.ends = c.leaves(cmd.Else.Then)
 	}
 	v := r.list(cmd.Cond, cond)
 	if r.st.end != running {
@@ -222,20 +252,24 @@ func (r *run) ifClause(cmd *syntax.IfClause, c context) verdict {
 
 func negated(stmts []*syntax.Stmt) bool { return len(stmts) == 1 && stmts[0].Negated }
 
-// leaves reports whether the statements end the script as failed, whatever happens in them.
-func leaves(stmts []*syntax.Stmt) bool {
+// leaves reports whether the statements end the start as failed, whatever happens in them.
+func (c context) leaves(stmts []*syntax.Stmt) bool {
 	if len(stmts) == 0 {
 		return false
 	}
 	switch cmd := stmts[len(stmts)-1].Cmd.(type) {
 	case *syntax.Block:
-		return leaves(cmd.Stmts)
+		return c.leaves(cmd.Stmts)
 	case *syntax.CallExpr:
-		if len(cmd.Args) == 0 {
+		if len(cmd.Args) == 0 || len(cmd.Args) > 1 && cmd.Args[1].Lit() == "0" {
 			return false
 		}
-		name := cmd.Args[0].Lit()
-		return (name == "exit" || name == "return") && (len(cmd.Args) == 1 || cmd.Args[1].Lit() != "0")
+		switch cmd.Args[0].Lit() {
+		case "exit":
+			return c.exits
+		case "return":
+			return c.returns
+		}
 	}
 	return false
 }
@@ -280,7 +314,7 @@ func (r *run) and(cmd *syntax.BinaryCmd, c context) verdict {
 
 func (r *run) or(cmd *syntax.BinaryCmd, c context) verdict {
 	left := c.inCondition()
-	left.ends = leaves([]*syntax.Stmt{cmd.Y})
+	left.ends = c.leaves([]*syntax.Stmt{cmd.Y})
 	v := r.stmt(cmd.X, left)
 	if r.st.end != running || v.definite(right) {
 		return v
@@ -303,12 +337,14 @@ func (r *run) pipe(cmd *syntax.BinaryCmd, c context) verdict {
 		}
 	}
 	left := c.inCondition()
-	left.piped = true
 	if r.st.pipefail {
-		left.ignored, left.ends, left.tail = c.ignored, c.ends, c.tail
+		left = c
 	}
+	left = left.inSubshell(r.st)
+	left.piped = true
+	last := c.inSubshell(r.st)
 	r.apart(func() verdict { return r.stmt(cmd.X, left) }, executed)
-	v := r.apart(func() verdict { return r.stmt(cmd.Y, c) }, surely)
+	v := r.apart(func() verdict { return r.stmt(cmd.Y, last) }, surely)
 	if v.is != open || v.ran {
 		v.ran = v.ran || v.is == open
 	}
