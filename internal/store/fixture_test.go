@@ -282,3 +282,16 @@ func manifestOf(source image.Source) ([]byte, string) {
 	}
 	return source.Image.Manifest, source.Image.Digest.String()
 }
+
+// readDiscard reads a layer to its end.
+func readDiscard(t testing.TB, l image.Layer) {
+	t.Helper()
+	in, err := l.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if _, err := io.Copy(io.Discard, in); err != nil {
+		t.Fatal(err)
+	}
+}

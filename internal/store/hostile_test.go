@@ -430,10 +430,12 @@ func FuzzDockerArchive(f *testing.F) {
 	f.Add(makeTar(f, member{name: "manifest.json", data: `[{"Config":"a"}]`}, member{name: "a", kind: tar.TypeSymlink, link: "b"}, member{name: "b", kind: tar.TypeLink, link: "a"}))
 	f.Add(makeTar(f, member{name: "oci-layout", data: string(layoutFile)}, member{name: "index.json", data: "{}"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := New(Options{Stdin: bytes.NewReader(data), SpoolLimit: 1 << 20, TempDir: t.TempDir()})
-		defer s.Close()
-		source, err := s.Open(t.Context(), Ref{Transport: Stdin})
-		if err != nil || source.Image == nil {
+		a, err := indexArchive(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		source, err := (&Store{}).dockerSource(t.Context(), a, "")
+		if err != nil {
 			return
 		}
 		for _, l := range source.Image.Layers {

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -167,15 +166,22 @@ func (r *registry) url(repo name.Repository, parts ...string) *url.URL {
 	return &url.URL{Scheme: scheme, Host: r.name.RegistryStr(), Path: "/v2/" + repo.RepositoryStr() + "/" + strings.Join(parts, "/")}
 }
 
-// repository is one repository of a registry, for reading.
+// repository is one repository of a registry, with what is asked for at the login.
 type repository struct {
 	*registry
-	repo name.Repository
+	repo   name.Repository
+	scopes []string
+}
+
+// forReading gives the repository of a reference.
+func (s *Store) forReading(named name.Reference) *repository {
+	repo := named.Context()
+	return &repository{s.registry(repo.Registry), repo, []string{repo.Scope(transport.PullScope)}}
 }
 
 // do sends one request and fails on every status but those wanted.
-func (r *repository) do(request *http.Request, wanted []int, scopes ...string) (*http.Response, error) {
-	client, err := r.client(request.Context(), r.repo, scopes...)
+func (r *repository) do(request *http.Request, wanted ...int) (*http.Response, error) {
+	client, err := r.client(request.Context(), r.repo, r.scopes...)
 	if err != nil {
 		return nil, classify(r.name.RegistryStr(), err)
 	}
@@ -191,11 +197,9 @@ func (r *repository) do(request *http.Request, wanted []int, scopes ...string) (
 	return response, nil
 }
 
-func (r *repository) pullScope() string { return r.repo.Scope(transport.PullScope) }
-
 // get asks for one thing. The client must stand before there is an address.
 func (r *repository) get(ctx context.Context, header http.Header, wanted []int, parts ...string) (*http.Response, error) {
-	if _, err := r.client(ctx, r.repo, r.pullScope()); err != nil {
+	if _, err := r.client(ctx, r.repo, r.scopes...); err != nil {
 		return nil, classify(r.name.RegistryStr(), err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url(r.repo, parts...).String(), nil)
@@ -205,7 +209,7 @@ func (r *repository) get(ctx context.Context, header http.Header, wanted []int, 
 	for key, values := range header {
 		request.Header[key] = values
 	}
-	return r.do(request, wanted, r.pullScope())
+	return r.do(request, wanted...)
 }
 
 // getManifest reads a manifest by tag or digest, with the media type that the registry says.
@@ -238,9 +242,11 @@ func (r *repository) readManifest(ctx context.Context, identifier string, header
 	return raw, response.Header.Get("Content-Type"), nil
 }
 
+// manifestKey is the key of a manifest in the cache.
+func manifestKey(d digest.Digest) string { return "manifest " + d.String() }
+
 // cached keeps small things that never change, by what they are and their digest.
-func (r *repository) cached(what string, d ocispec.Descriptor, get func() ([]byte, error)) ([]byte, error) {
-	key := what + " " + d.Digest.String()
+func (r *repository) cached(key string, d ocispec.Descriptor, get func() ([]byte, error)) ([]byte, error) {
 	if data, ok := r.store.options.Cache.Get(key); ok && digest.FromBytes(data) == d.Digest {
 		return data, nil
 	}
@@ -252,7 +258,7 @@ func (r *repository) cached(what string, d ocispec.Descriptor, get func() ([]byt
 }
 
 func (r *repository) manifest(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
-	return r.cached("manifest", d, func() ([]byte, error) {
+	return r.cached(manifestKey(d.Digest), d, func() ([]byte, error) {
 		raw, _, err := r.getManifest(ctx, d.Digest.String())
 		if err != nil {
 			return nil, err
@@ -262,7 +268,7 @@ func (r *repository) manifest(ctx context.Context, d ocispec.Descriptor) ([]byte
 }
 
 func (r *repository) config(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
-	return r.cached("config", d, func() ([]byte, error) {
+	return r.cached("config "+d.Digest.String(), d, func() ([]byte, error) {
 		in, err := r.blob(ctx, d)
 		if err != nil {
 			return nil, err
@@ -298,7 +304,7 @@ func (s *Store) openRegistry(ctx context.Context, ref Ref) (image.Source, error)
 	if err != nil {
 		return image.Source{}, err
 	}
-	r := &repository{s.registry(named.Context().Registry), named.Context()}
+	r := s.forReading(named)
 	raw, told, err := r.root(ctx, named)
 	if err != nil {
 		return image.Source{}, fmt.Errorf("reading manifest: %w", err)
@@ -316,7 +322,7 @@ func (r *repository) root(ctx context.Context, named name.Reference) (raw []byte
 	if err := checkDigest(want); err != nil {
 		return nil, "", err
 	}
-	raw, err = r.cached("manifest", ocispec.Descriptor{Digest: want}, func() ([]byte, error) {
+	raw, err = r.cached(manifestKey(want), ocispec.Descriptor{Digest: want}, func() ([]byte, error) {
 		raw, mediaType, err := r.getManifest(ctx, want.String())
 		told = mediaType
 		if err != nil {
@@ -325,13 +331,4 @@ func (r *repository) root(ctx context.Context, named name.Reference) (raw []byte
 		return readVerified(io.NopCloser(bytes.NewReader(raw)), ocispec.Descriptor{Digest: want, Size: int64(len(raw))}, maxManifest)
 	})
 	return raw, told, err
-}
-
-// scopesFor gives what a put needs: to write here, and to read where layers are mounted from.
-func (r *repository) scopesFor(from []string) []string {
-	scopes := []string{r.repo.Scope(transport.PushScope)}
-	for _, repo := range slices.Sorted(slices.Values(from)) {
-		scopes = append(scopes, "repository:"+repo+":pull")
-	}
-	return slices.Compact(scopes)
 }

@@ -179,11 +179,14 @@ func TestRegistryRequests(t *testing.T) {
 	expect("warm open: ping, manifest", 2)
 
 	mustPut(t, s, host+"/a:2", source)
-	expect("put into the same repository: config, manifest", 2)
+	expect("put into the same repository: old manifest, config, manifest", 3)
 
 	mustPut(t, s, host+"/b:1", source)
 	// This registry does not mount: it answers with an upload, which is looked behind and ended.
-	expect("put into another repository: 3 × (mount, look, end), config, manifest", 11)
+	expect("put into another repository: old manifest, 3 × (mount, look, end), config, manifest", 12)
+
+	mustPut(t, s, host+"/b:1", source)
+	expect("the same again: old manifest, manifest", 2)
 
 	byDigest := host + "/a@" + source.Image.Digest.String()
 	mustOpen(t, testStore(t, Options{Cache: cache}), byDigest)

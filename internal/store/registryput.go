@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -23,7 +24,7 @@ import (
 // upload is one put into a repository.
 type upload struct {
 	*repository
-	scopes []string
+	known map[digest.Digest]bool // blobs that the old image under the tag refers to
 }
 
 // putRegistry writes blobs, then the manifests that the root refers to, then the root under its tag:
@@ -43,27 +44,61 @@ func (s *Store) putRegistry(ctx context.Context, ref Ref, source image.Source) (
 		return "", hinted(fail(ErrNotFound, "the destination names the digest %s, the image has %s", d.DigestStr(), root.Digest),
 			"name a tag as destination")
 	}
-	u := &upload{repository: &repository{s.registry(named.Context().Registry), named.Context()}}
-	u.scopes = u.scopesFor(u.mountSources(b.blobs))
+	u := &upload{repository: s.forReading(named)}
+	u.scopes = u.scopesFor(b.blobs)
 	if err := u.login(ctx); err != nil {
 		return "", err
 	}
+	u.known = u.oldBlobs(ctx, named.Identifier())
 	err = u.putAll(ctx, b, named.Identifier(), true)
-	if isMissingBlob(err) { // a blob that came from this repository has been removed since
+	if isMissingBlob(err) { // the registry has lost a blob that a manifest of the repository names
 		err = u.putAll(ctx, b, named.Identifier(), false)
 	}
-	return root.Digest.String(), err
+	if err != nil {
+		return "", err
+	}
+	for _, m := range b.manifests {
+		u.store.options.Cache.Put(manifestKey(m.descriptor.Digest), m.data)
+	}
+	return root.Digest.String(), nil
 }
 
-// mountSources lists the other repositories of this registry that layers come from.
-func (u *upload) mountSources(blobs []image.Layer) []string {
+// oldBlobs asks once what the destination's tag leads to: what that refers to is there, which saves
+// a question for each blob when an image is converted again. Members of an index are looked up only
+// in the cache. Nothing found is no error.
+func (u *upload) oldBlobs(ctx context.Context, tag string) map[digest.Digest]bool {
+	known := map[digest.Digest]bool{}
+	raw, told, err := u.getManifest(ctx, tag)
+	if err != nil {
+		return known
+	}
+	m, err := parseManifest(raw, told)
+	if err != nil {
+		return known
+	}
+	for _, d := range m.descriptors() {
+		known[d.Digest] = true
+		if raw, ok := u.store.options.Cache.Get(manifestKey(d.Digest)); ok && m.kind == kindIndex {
+			if member, err := parseManifest(raw, d.MediaType); err == nil {
+				for _, d := range member.descriptors() {
+					known[d.Digest] = true
+				}
+			}
+		}
+	}
+	return known
+}
+
+// scopesFor gives what a put needs: to write here, and to read where layers are mounted from.
+func (u *upload) scopesFor(blobs []image.Layer) []string {
 	var from []string
 	for _, l := range blobs {
 		if repo := u.mountFrom(l); repo != "" {
-			from = append(from, repo)
+			from = append(from, "repository:"+repo+":pull")
 		}
 	}
-	return from
+	slices.Sort(from)
+	return append([]string{u.repo.Scope(transport.PushScope)}, slices.Compact(from)...)
 }
 
 // mountFrom gives the repository that a layer can be mounted from, or "".
@@ -74,8 +109,12 @@ func (u *upload) mountFrom(l image.Layer) string {
 	return ""
 }
 
-// isHere says whether a layer was read from the very repository that it goes to.
+// isHere says whether a blob must be in the repository: it was read from there, or the old image
+// under the tag has it.
 func (u *upload) isHere(l image.Layer) bool {
+	if u.known[l.Descriptor().Digest] {
+		return true
+	}
 	b, ok := l.(*blob)
 	return ok && b.home.registry == u.name.RegistryStr() && b.home.repository == u.repo.RepositoryStr()
 }
@@ -134,7 +173,7 @@ func (u *upload) send(ctx context.Context, method string, to *url.URL, body []by
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
 	}
-	response, err := u.do(request, wanted, u.scopes...)
+	response, err := u.do(request, wanted...)
 	if err != nil {
 		return nil, err
 	}
@@ -143,16 +182,8 @@ func (u *upload) send(ctx context.Context, method string, to *url.URL, body []by
 }
 
 func (u *upload) putManifest(ctx context.Context, m *blob, identifier string) error {
-	in, err := m.open(ctx)
-	if err != nil {
-		return err
-	}
-	raw, err := readVerified(in, m.descriptor, maxManifest)
-	if err != nil {
-		return err
-	}
 	to := u.url(u.repo, "manifests", identifier)
-	_, err = u.send(ctx, http.MethodPut, to, raw, m.descriptor.MediaType, http.StatusOK, http.StatusCreated, http.StatusAccepted)
+	_, err := u.send(ctx, http.MethodPut, to, m.data, m.descriptor.MediaType, http.StatusOK, http.StatusCreated, http.StatusAccepted)
 	return err
 }
 
@@ -296,7 +327,7 @@ func (u *upload) sendOnce(ctx context.Context, l image.Layer, session *url.URL) 
 	}
 	request.ContentLength = d.Size
 	request.Header.Set("Content-Type", "application/octet-stream")
-	response, err := u.do(request, []int{http.StatusCreated, http.StatusNoContent, http.StatusAccepted}, u.scopes...)
+	response, err := u.do(request, http.StatusCreated, http.StatusNoContent, http.StatusAccepted)
 	if cause := body.failure.Load(); cause != nil {
 		return *cause // the registry's answer to half a body is only its consequence
 	}

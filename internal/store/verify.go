@@ -27,6 +27,7 @@ type blob struct {
 	descriptor ocispec.Descriptor
 	open       func(ctx context.Context) (io.ReadCloser, error)
 	home       home
+	data       []byte // of a blob in memory, else nil
 }
 
 var _ image.Layer = (*blob)(nil)
@@ -48,6 +49,7 @@ func bytesBlob(mediaType string, data []byte) *blob {
 		open: func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(data)), nil
 		},
+		data: data,
 	}
 }
 
