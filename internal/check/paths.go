@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"unroot/internal/account"
@@ -90,7 +91,7 @@ var pathChecks = []Check{
 func cannotSatisfy(s *Subject, id account.Identity, need survey.Need) (string, bool) {
 	node, err := s.View.Tree.Lookup(need.Path)
 	switch {
-	case err != nil && need.Dir && s.IsVolume(need.Path):
+	case err != nil && need.Dir && isVolumeRoot(s, need.Path):
 		return "is not in the image: engines make it, owned by root", true
 	case err != nil:
 		answer := s.View.Tree.MayCreate(id, existing(s, need.Path))
@@ -101,6 +102,15 @@ func cannotSatisfy(s *Subject, id account.Identity, need survey.Need) (string, b
 	}
 	answer := s.View.Tree.May(id, need.Path, rootfs.Write)
 	return answer.String(), !answer.OK
+}
+
+// isVolumeRoot reports whether engines make the directory when a container starts: a declared volume
+// itself, not what is below it.
+func isVolumeRoot(s *Subject, p string) bool {
+	return slices.ContainsFunc(s.View.Config.Volumes(), func(v string) bool {
+		at, ok := survey.Locate(s.View.Tree, v)
+		return path.Clean("/"+v) == p || ok && at.Path == p
+	})
 }
 
 // existing is the topmost component of p that is not there: to make p, that one must be made.
