@@ -209,7 +209,11 @@ func (e Strip) String() string {
 	if e.Caps && e.From == e.To {
 		return fmt.Sprintf("%s without its file capabilities, its %d bytes repeated", e.Path, e.Size)
 	}
-	return fmt.Sprintf("%s %04o → %04o, its %d bytes repeated", e.Path, e.From.Mode, e.To.Mode, e.Size)
+	caps := ""
+	if e.Caps {
+		caps = " and without its file capabilities"
+	}
+	return fmt.Sprintf("%s %04o → %04o%s, its %d bytes repeated", e.Path, e.From.Mode, e.To.Mode, caps, e.Size)
 }
 
 func (e Remove) String() string { return fmt.Sprintf("%s (%04o) taken out", e.Path, e.From.Mode) }

@@ -49,8 +49,12 @@ func freeName(passwd account.Passwd, names ...string) string {
 	return names[len(names)-1]
 }
 
-// dedicatedGroup is the user's own group: that of its passwd entry, else the group of its number.
+// dedicatedGroup is the user's own group: the one that the image runs with, that of its passwd entry,
+// else the group of its number.
 func (m *maker) dedicatedGroup(id account.Identity) uint32 {
+	if id.GID != 0 {
+		return id.GID
+	}
 	if entry, ok := m.survey.Passwd.ByUID(id.UID); ok && entry.GID != 0 {
 		return entry.GID
 	}
@@ -63,7 +67,12 @@ func (m *maker) setUser() {
 	from := s.View.Config.User()
 	if to := m.user(); to != from {
 		mends := "run-as-root"
-		if !s.RunsRoot {
+		switch {
+		case s.UserErr != nil:
+			mends = "user-unknown"
+		case !s.RunsRoot && s.User.Numeric():
+			mends = "group"
+		case !s.RunsRoot:
 			mends = "user-name"
 		}
 		m.do(SetUser{From: from, To: to}, mends, m.plan.Why)
@@ -82,9 +91,9 @@ func (m *maker) user() string {
 		return s.View.Config.User()
 	}
 	if s.User.HasGroup {
-		return id.User()
+		return s.Current.User()
 	}
-	return fmt.Sprint(id.UID)
+	return fmt.Sprint(s.Current.UID)
 }
 
 // addAccount adds the entries that are missing for the user: a process whose uid has no entry fails
@@ -207,7 +216,7 @@ func (m *maker) closeAccountFiles() {
 }
 
 // lookups are programs that fail for a uid without a passwd entry (failure class A5).
-var lookups = []string{"git", "ssh", "ssh-keygen", "scp", "initdb", "postgres", "psql", "java", "crontab"}
+var lookups = []string{"git", "ssh", "ssh-keygen", "scp", "initdb", "postgres", "psql", "java"}
 
 // searchPath is where programs are looked for in an image, whatever its PATH says.
 var searchPath = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}

@@ -121,12 +121,17 @@ func (m *maker) writableAttr(from Attr, dir, shared bool) Attr {
 	return to
 }
 
-// readableAttr adds what is wanted for every identity that lacks it, through the group.
-func (m *maker) readableAttr(from Attr, want rootfs.Access) Attr {
+// readableAttr adds what is wanted for every identity that lacks it: through the group, and for a
+// user who is not in that group through ownership.
+func (m *maker) readableAttr(from Attr, want rootfs.Access, closed bool) Attr {
 	to := from
 	to.GID = m.group()
 	to.Mode |= accessBits(want) << 3
-	if from.UID == m.plan.Identity.UID {
+	id := m.plan.Identity
+	if from.UID != id.UID && !closed && !rootfs.Allows(id, to.UID, to.GID, to.Mode, want) {
+		to.UID = id.UID
+	}
+	if to.UID == id.UID {
 		to.Mode |= accessBits(want) << 6
 	}
 	return to
@@ -171,24 +176,35 @@ func (m *maker) grantDir(dir string, want rootfs.Access, mends string, why surve
 	if !ok || m.allowed(from, want) {
 		return
 	}
-	to := m.readableAttr(from, want)
+	to := m.readableAttr(from, want, survey.Closed(dir))
 	if want&rootfs.Write != 0 {
 		to = m.writableAttr(from, true, survey.Shared(dir))
 	}
-	m.attrs[dir] = to
-	if m.made[dir] {
+	m.grant(Grant{Path: dir, From: from, To: to, Want: want}, mends, why)
+}
+
+// grant changes a directory, unless that would not serve everyone: an image that keeps a user who is
+// not in group 0 cannot let both that user and group 0 into a directory that belongs to no one
+// application.
+func (m *maker) grant(g Grant, mends string, why survey.Evidence) {
+	if !m.allowed(g.To, g.Want) {
+		m.open(Open{ID: "group", Path: g.Path,
+			What:    fmt.Sprintf("%s (%s) is needed (%s), and the image's user %s is not in group 0, which would be let in", g.Path, g.From, why, m.plan.Identity),
+			Decides: fmt.Sprintf("--uid %d, which makes the group 0", m.plan.Identity.UID)})
 		return
 	}
-	m.do(Grant{Path: dir, From: from, To: to, Want: want}, mends, why)
+	m.attrs[g.Path] = g.To
+	if !m.made[g.Path] {
+		m.do(g, mends, why)
+	}
 }
 
 // reach lets every identity search the directories above a path.
 func (m *maker) reach(p, mends string, why survey.Evidence) {
 	for dir := path.Dir(p); ; dir = path.Dir(dir) {
 		if from, ok := m.attr(dir); ok && !m.allowed(from, rootfs.Exec) {
-			to := m.readableAttr(from, rootfs.Exec)
-			m.attrs[dir] = to
-			m.do(Grant{Path: dir, From: from, To: to, Want: rootfs.Exec}, mends, why)
+			to := m.readableAttr(from, rootfs.Exec, survey.Closed(dir))
+			m.grant(Grant{Path: dir, From: from, To: to, Want: rootfs.Exec}, mends, why)
 		}
 		if dir == "/" {
 			return
@@ -197,7 +213,8 @@ func (m *maker) reach(p, mends string, why survey.Evidence) {
 }
 
 // grantFile lets every identity do what is wanted to a file. Its content must be repeated for that,
-// so it is done within the budget, and never to a file whose reader demands another owner or mode.
+// so it is done within the budget: false where that is used up. It is never done to a file whose
+// reader demands another owner or mode, which is left open.
 func (m *maker) grantFile(node *rootfs.Node, want rootfs.Access, mends string, why survey.Evidence) bool {
 	p, entry := node.Path(), node.Entry()
 	from, _ := m.attr(p)
@@ -205,22 +222,26 @@ func (m *maker) grantFile(node *rootfs.Node, want rootfs.Access, mends string, w
 		return true
 	}
 	if rule, strict := survey.OwnerStrict(p); strict {
-		m.open(Open{ID: "owner-strict", Path: p, Scope: m.scope(from, want),
-			What:    fmt.Sprintf("%s must not get group rights: %s demands %s", p, rule.Reader, rule.Demand),
-			Decides: "let the program make its own at start, or mount it as a secret that belongs to who runs"})
-		return false
+		m.openStrict(p, rule, m.scope(from, want))
+		return true
 	}
 	if m.repeated+entry.Size > m.opts.Repeat {
 		return false
 	}
 	m.repeated += entry.Size
-	to := m.readableAttr(from, want)
+	to := m.readableAttr(from, want, false)
 	if want&rootfs.Write != 0 {
 		to = m.writableAttr(from, false, false)
 	}
 	m.attrs[p] = to
 	m.do(GrantFile{Path: p, From: from, To: to, Size: entry.Size, Want: want}, mends, why)
 	return true
+}
+
+func (m *maker) openStrict(p string, rule survey.Strict, scope string) {
+	m.open(Open{ID: "owner-strict", Path: p, Scope: scope,
+		What:    fmt.Sprintf("%s must not get group rights: %s demands %s", p, rule.Reader, rule.Demand),
+		Decides: "let the program make its own at start, or mount it as a secret that belongs to who runs"})
 }
 
 // scope is "arbitrary" where only unknown uids lack something.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,11 +77,24 @@ func (m *maker) placeTasks() {
 		if t.Reached() {
 			task.Disposition = p.reached
 			m.placeReached(t, p, &task)
+			if p.reached == ToStartup && m.leftClosed(t) {
+				task.Disposition, task.How = Undecided, "what it writes is not made writable"
+			}
 		}
 		if m.tellsTask(t) {
 			m.plan.Tasks = append(m.plan.Tasks, task)
 		}
 	}
+}
+
+// leftClosed reports whether the task writes a path that the plan leaves closed, and says so.
+func (m *maker) leftClosed(t entrypoint.Task) bool {
+	return slices.ContainsFunc(t.Paths, func(p entrypoint.Path) bool {
+		at, ok := survey.Locate(m.survey.View.Tree, p.Value)
+		return ok && p.Known && slices.ContainsFunc(m.plan.Open, func(o Open) bool {
+			return o.ID == "closed-directory" && (o.Path == at.Path || t.Kind == entrypoint.SedInPlace && o.Path == path.Dir(at.Path))
+		})
+	})
 }
 
 // tellsTask leaves out what is no privileged task: files written where everyone may.
@@ -100,6 +114,7 @@ func (m *maker) tellsTask(t entrypoint.Task) bool {
 
 func (m *maker) placeReached(t entrypoint.Task, p placement, task *Task) {
 	switch {
+	case t.Script == "" && m.droppedStepDown(t.Kind):
 	case t.Kind == entrypoint.Chmod && t.Unlikely: // of a path that the container's user names, and makes itself
 	case p.edit && t.Edits != nil:
 		m.editTask(t)
@@ -112,6 +127,15 @@ func (m *maker) placeReached(t entrypoint.Task, p placement, task *Task) {
 			What:    fmt.Sprintf("%s runs %q, which fails for a regular user and ends the start", task.Where, t.Text),
 			Decides: decides(p)})
 	}
+}
+
+// droppedStepDown reports whether the task is the step-down that was taken out of the image's own
+// command line.
+func (m *maker) droppedStepDown(kind entrypoint.Kind) bool {
+	return (kind == entrypoint.StepDown || kind == entrypoint.Sudo) && slices.ContainsFunc(m.plan.Operations, func(o Operation) bool {
+		_, ok := o.Effect.(SetArgs)
+		return ok && o.Mends == "step-down"
+	})
 }
 
 func decides(p placement) string {

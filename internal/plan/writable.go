@@ -92,8 +92,11 @@ func (m *maker) openTree(top *rootfs.Node, need survey.Need) {
 		case node.IsDir() && m.isPopulated(node):
 			skip = p + "/"
 		case node.IsDir():
-			if _, strict := survey.OwnerStrict(p); strict {
+			if rule, strict := survey.OwnerStrict(p); strict {
 				skip = p + "/"
+				if attr := AttrOf(node.Entry()); !m.allowed(attr, write) {
+					m.openStrict(p, rule, m.scope(attr, write))
+				}
 				continue
 			}
 			m.grantDir(p, write, "not-writable", why)

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -36,10 +37,15 @@ func findListens(s *Survey) []Listen {
 		f := &s.Configs[i]
 		for j := range f.Directives {
 			d := &f.Directives[j]
-			if d.Role == recipe.Listen && d.Port != 0 {
-				found = append(found, Listen{Port: d.Port, Proto: d.Proto, Config: f, Directive: d,
-					Why: Evidence{"directive", place(f.Path, d.Line), text(*f, *d)}})
+			if d.Role != recipe.Listen || d.Port == 0 && d.Implied == 0 {
+				continue
 			}
+			why := text(*f, *d)
+			if d.Port == 0 {
+				why = strings.TrimSpace(fmt.Sprintf("%s means port %d", why, d.Implied))
+			}
+			found = append(found, Listen{Port: max(d.Port, d.Implied), Proto: d.Proto, Config: f, Directive: d,
+				Why: Evidence{"directive", place(f.Path, d.Line), why}})
 		}
 	}
 	for _, p := range s.Exposed {

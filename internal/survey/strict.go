@@ -27,6 +27,7 @@ var Stricts = []Strict{
 	{"id_ecdsa", "ssh", "mode 0600, owned by who runs"},
 	{"id_ed25519", "ssh", "mode 0600, owned by who runs"},
 	{"ssh_host_*_key", "sshd", "mode 0600, owned by who runs"},
+	{".ssh", "ssh and sshd", "not writable by the group"},
 	{".ssh/*", "ssh", "mode 0600, owned by who runs"},
 	{"authorized_keys", "sshd", "not writable by the group"},
 	{".pgpass", "libpq", "mode 0600"},

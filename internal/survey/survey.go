@@ -92,23 +92,19 @@ func (s *Survey) readUser() {
 	s.RunsRoot = err == nil && s.Current.UID == 0
 }
 
-// Fixed is the identity that the image should run as with a fixed uid: its own user where it has
-// one that is not root, else the service account, else "nonroot", 65532, as distroless images and
-// others use it. The group is 0, the convention that serves arbitrary uids too.
+// Fixed is the identity that the image should run as with a fixed uid: its own user with its own
+// groups where it has one that is not root, else the service account, else "nonroot", 65532, as
+// distroless images and others use it. Those get group 0, the convention that serves arbitrary uids
+// too.
 func (s *Survey) Fixed() (account.Identity, Evidence) {
 	switch {
 	case s.UserErr == nil && !s.RunsRoot:
-		return s.asGroupZero(s.Current), Evidence{"config", "config.User", s.View.Config.User()}
+		return s.Current, Evidence{"config", "config.User", s.View.Config.User()}
 	case s.Service != nil:
 		a := s.Service.Account
 		return account.Identity{UID: a.UID, Name: a.Name, Home: a.Home}, s.Service.Why
 	}
 	return Nonroot(s.Passwd), Evidence{Source: "account", Text: "the image names no service account"}
-}
-
-func (s *Survey) asGroupZero(id account.Identity) account.Identity {
-	id.GID, id.Groups = 0, nil
-	return id
 }
 
 // NonrootUID is the uid of the user that is added where an image has none of its own.
