@@ -36,11 +36,12 @@ func readAddress(text string, r *Rule) (address, bool) {
 		return a, rest != ""
 	}
 	host, port, portAt := splitAddress(rest, r)
-	a.host, a.insertAt = host, skip+len(rest)
+	a.host = host
 	if !hostShaped(host) {
 		return a, false
 	}
 	if portAt < 0 {
+		a.insertAt = skip + len(rest)
 		return a, host != "" && r.Bare != "port"
 	}
 	first, last, start, end, ok := readPort(port)

@@ -197,11 +197,17 @@ func (r *rule) listen(doc *document, st *statement, d Directive, text string, at
 	switch {
 	case a.portStart >= 0:
 		d.PortStart, d.PortEnd = at+a.portStart, at+a.portEnd
-	case a.insertAt > 0 && r.Implied != 0 && !strings.HasSuffix(text, "}"):
+	case a.insertAt > 0 && r.Implied != 0 && takesPort(a.host):
 		d.Implied, d.Insert = r.Implied, r.Insert
 		d.PortStart, d.PortEnd = at+a.insertAt, at+a.insertAt
 	}
 	return d, true
+}
+
+// takesPort tells whether a port can be written behind a host: not behind a variable, which may
+// hold one, and not behind IPv6 without brackets.
+func takesPort(host string) bool {
+	return !strings.HasSuffix(host, "}") && (strings.HasPrefix(host, "[") || !strings.Contains(host, ":"))
 }
 
 // proto gives the protocol of a statement: a word of it may say so.

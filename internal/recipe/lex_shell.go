@@ -6,22 +6,39 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// maxShell bounds what the shell parser is given: it recurses, and environment files are short.
-const maxShell = 64 << 10
+// What the shell parser is given is bounded: it recurses, takes square time for open parentheses,
+// and environment files are short and flat.
+const (
+	maxShell     = 32 << 10
+	maxShellNest = 256 // characters that could nest
+)
+
+// tooNested tells whether the content has more of what nests than an environment file would.
+func tooNested(content []byte) bool {
+	n := 0
+	for _, c := range content {
+		if c == '(' || c == '{' || c == '`' {
+			n++
+		}
+	}
+	return n > maxShellNest
+}
 
 // lexShell reads the assignments of a shell-style environment file: "KEY=value", "export
 // KEY=value" and ": ${KEY:=value}", wherever they stand. A value that goes on with an expansion is
 // given as its fixed beginning. A file with an interpreter line is a program, not an environment.
 func lexShell(d *document) {
-	if len(d.content) > maxShell || bytes.HasPrefix(d.content, []byte("#!")) {
+	if len(d.content) > maxShell || tooNested(d.content) || bytes.HasPrefix(d.content, []byte("#!")) {
 		d.misfits++
 		return
 	}
 	parser := syntax.NewParser(syntax.Variant(syntax.LangBash))
+	// The loop must not end early: StmtsSeq (mvdan.cc/sh v3.14.1) yields an error and goes on, and an
+	// iterator that goes on after its loop has ended panics. What comes before an error still stands.
 	for stmt, err := range parser.StmtsSeq(bytes.NewReader(d.content)) {
 		if err != nil {
 			d.misfits++
-			return
+			continue
 		}
 		syntax.Walk(stmt, func(node syntax.Node) bool { return d.shellNode(node) })
 	}
