@@ -64,10 +64,10 @@ func writeThrough(path string, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-// tarFile adds a member whose header holds nothing but its name, size and mode: the same image gives
-// the same archive.
+// tarFile begins a member whose header holds nothing but its name, size and mode: the same image
+// gives the same archive.
 func tarFile(w *tar.Writer, name string, size int64) error {
-	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o444, Format: tar.FormatUSTAR})
+	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o444})
 }
 
 func tarBytes(w *tar.Writer, name string, data []byte) error {
@@ -101,6 +101,11 @@ func (s *Store) putOCIArchive(ctx context.Context, ref Ref, source image.Source)
 	root := b.root()
 	err = writeFile(ref.Path, func(out io.Writer) error {
 		w := tar.NewWriter(out)
+		for _, dir := range []string{"blobs/", "blobs/sha256/"} { // skopeo unpacks as an ordinary user only with these
+			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}); err != nil {
+				return err
+			}
+		}
 		if err := tarBytes(w, ocispec.ImageLayoutFile, layoutFile); err != nil {
 			return err
 		}

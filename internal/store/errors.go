@@ -78,7 +78,7 @@ func classify(host string, err error) error {
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
 		return hinted(&kindError{ErrUnreachable, err},
-			"check that %s is up and that this machine can reach it; a registry without TLS must be allowed as insecure", host)
+			"check that %s is up and that this machine can reach it; a registry without TLS needs --insecure", host)
 	}
 	switch code := answer.StatusCode; {
 	case code == http.StatusNotFound:

@@ -229,6 +229,34 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// An upload, which is sent again as a whole, keeps to Retry-After too.
+func TestRetryAfterOfUploads(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	asked := 0
+	host := startRegistry(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			if asked++; strings.Contains(r.URL.Path, "/uploads/") && r.Method == http.MethodPut && asked < 1000 {
+				asked = 1000
+				w.Header().Set("Retry-After", "1")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	s := testStore(t, Options{})
+	source := mustOpen(t, s, fromRegistry(t, s, testImage(t, 1, 1000)))
+	start := time.Now()
+	mustPut(t, s, host+"/a:1", source)
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("took %v", took)
+	}
+	validRemote(t, host+"/a:1")
+}
+
 // A server that asks for a pause gets it; one that asks for too long a pause gets an end.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()

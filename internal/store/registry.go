@@ -189,6 +189,9 @@ func (r *repository) do(request *http.Request, wanted ...int) (*http.Response, e
 	if err == nil {
 		if err = transport.CheckError(response, wanted...); err != nil {
 			response.Body.Close()
+			if after, ok := retryAfter(response.Header.Get("Retry-After"), time.Now()); ok {
+				err = &pausedError{err, after}
+			}
 		}
 	}
 	if err != nil {

@@ -279,10 +279,11 @@ func (u *upload) cancel(ctx context.Context, session *url.URL) {
 func (u *upload) sendBlob(ctx context.Context, l image.Layer, session *url.URL) error {
 	for attempt := 0; ; attempt++ {
 		err := u.sendOnce(ctx, l, session)
-		if err == nil || attempt+1 >= u.store.backoff.attempts || !worthAgain(err) {
+		pause, patient := u.store.backoff.waitAfter(err, attempt)
+		if err == nil || attempt+1 >= u.store.backoff.attempts || !worthAgain(err) || !patient {
 			return err
 		}
-		if err := sleep(ctx, u.store.backoff.pause(attempt)); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 		session = nil

@@ -100,6 +100,24 @@ func retryAfter(value string, now time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
+// pausedError is a refusal that says when to come back.
+type pausedError struct {
+	error
+	after time.Duration
+}
+
+func (e *pausedError) Unwrap() error { return e.error }
+
+// waitAfter gives the pause after a failed attempt; not ok says that there is no use in waiting.
+func (b backoff) waitAfter(err error, attempt int) (time.Duration, bool) {
+	pause := b.pause(attempt)
+	var paused *pausedError
+	if errors.As(err, &paused) {
+		return max(pause, paused.after), paused.after <= b.patience
+	}
+	return pause, true
+}
+
 func rewind(request *http.Request) (*http.Request, bool) {
 	if request.Body == nil || request.Body == http.NoBody {
 		return request, true

@@ -124,7 +124,7 @@ func (s *Store) Close() error {
 func (s *Store) Open(ctx context.Context, ref Ref) (image.Source, error) {
 	source, err := s.open(ctx, ref)
 	if err != nil {
-		return image.Source{}, fmt.Errorf("opening %q: %w", ref, spaceHint(err))
+		return image.Source{}, fmt.Errorf("opening %q: %w", ref, s.spaceHint(err))
 	}
 	source.Ref = ref.String()
 	return source, nil
@@ -155,7 +155,7 @@ func (s *Store) open(ctx context.Context, ref Ref) (image.Source, error) {
 func (s *Store) Put(ctx context.Context, ref Ref, source image.Source) (string, error) {
 	id, err := s.put(ctx, ref, source)
 	if err != nil {
-		return "", fmt.Errorf("writing %q: %w", ref, spaceHint(err))
+		return "", fmt.Errorf("writing %q: %w", ref, s.spaceHint(err))
 	}
 	return id, nil
 }
@@ -179,9 +179,13 @@ func (s *Store) put(ctx context.Context, ref Ref, source image.Source) (string, 
 }
 
 // spaceHint says which disk is meant when one is full: it may be that of the temporary files.
-func spaceHint(err error) error {
+func (s *Store) spaceHint(err error) error {
 	if !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
-	return hinted(err, "make room there, or set TMPDIR to a larger disk if it was %s that is full", os.TempDir())
+	temp := s.options.TempDir
+	if temp == "" {
+		temp = os.TempDir()
+	}
+	return hinted(err, "make room there, or set TMPDIR to a larger disk if it was %s that is full", temp)
 }
