@@ -7,8 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"unroot/internal/oracle"
 )
 
 // printer is a real program that says how it reads a configuration, without serving it.
@@ -40,9 +38,9 @@ var printers = map[string]printer{
 		args: func(main string) []string { return []string{"-p", main} }}, func(j judged) []string {
 		return []string{fmt.Sprintf("listen-on port %d {", j.ports[0]), fmt.Sprintf("listen-on-v6 port %d {", j.ports[0])}
 	}},
-	"postgresql": {daemon{program: "postgres", tree: "/etc/postgresql/15/main", main: "postgresql.conf",
+	"postgresql": {daemon{program: "/usr/lib/postgresql/*/bin/postgres", tree: "/etc/postgresql/*/main", main: "postgresql.conf",
 		args: func(main string) []string { return []string{"-C", "port", "-c", "config_file=" + main} }}, said("%d")},
-	"postgresql sockets": {daemon{program: "postgres", tree: "/etc/postgresql/15/main", main: "postgresql.conf",
+	"postgresql sockets": {daemon{program: "/usr/lib/postgresql/*/bin/postgres", tree: "/etc/postgresql/*/main", main: "postgresql.conf",
 		args: func(main string) []string {
 			return []string{"-C", "unix_socket_directories", "-c", "config_file=" + main}
 		}},
@@ -58,7 +56,7 @@ var printers = map[string]printer{
 		args:  func(main string) []string { return []string{"-c", main, "service/imap-login/inet_listener"} }}, said("port = %d")},
 	"squid":   {daemon{program: "squid", tree: "/etc/squid", main: "squid.conf", args: func(main string) []string { return []string{"-k", "parse", "-f", main} }}, said("Processing: http_port %d")},
 	"dnsmasq": {daemon{program: "dnsmasq", main: "dnsmasq.conf", adapt: appended("port=53\nbogus-priv\n"), args: func(main string) []string { return []string{"--test", "-C", main} }}, func(judged) []string { return []string{"syntax check OK"} }},
-	"php-fpm": {daemon{program: "php-fpm8.2", tree: "/etc/php/8.2/fpm", main: "php-fpm.conf", args: func(main string) []string { return []string{"-tt", "-y", main} }},
+	"php-fpm": {daemon{program: "/usr/sbin/php-fpm*", tree: "/etc/php/*/fpm", main: "php-fpm.conf", args: func(main string) []string { return []string{"-tt", "-y", main} }},
 		func(j judged) []string {
 			return []string{"listen = " + j.sockets[0], "listen.owner = undefined", "test is successful"}
 		}},
@@ -73,7 +71,7 @@ func TestRealProgramsPrint(t *testing.T) {
 	for name, p := range printers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			oracle.Program(t, p.program)
+			p.daemon = p.found(t)
 			j := prepare(t, p.daemon, 0)
 			args := p.args(j.main)
 			if args[0] != "sh" {

@@ -27,6 +27,24 @@ type daemon struct {
 	adapt   func(string) string // of the main file, before it is read: what the package leaves to defaults
 }
 
+// found gives the daemon with its patterns replaced by the newest version that is installed, and
+// ends the test where there is none.
+func (d daemon) found(t *testing.T) daemon {
+	t.Helper()
+	for _, field := range []*string{&d.program, &d.tree} {
+		if !strings.Contains(*field, "*") {
+			continue
+		}
+		all, err := filepath.Glob(*field)
+		if err != nil || len(all) == 0 {
+			oracle.Missing(t, "%s: install it, or see the packages in the Makefile", *field)
+		}
+		*field = all[len(all)-1]
+	}
+	oracle.Program(t, d.program)
+	return d
+}
+
 // after gives a change that adds text behind the first occurrence of a line.
 func after(line, text string) func(string) string {
 	return func(s string) string { return strings.Replace(s, line, line+text, 1) }
@@ -51,7 +69,7 @@ var daemons = map[string]daemon{
 	"haproxy": {program: "haproxy", tree: "/etc/haproxy", main: "haproxy.cfg",
 		args:  func(main string) []string { return []string{"-db", "-f", main} },
 		adapt: appended("frontend web\n\tbind :80,127.0.0.2:80 # the web\n\tbind /run/haproxy/web.sock user haproxy group haproxy mode 600\n")},
-	"php-fpm": {program: "php-fpm8.2", tree: "/etc/php/8.2/fpm", main: "php-fpm.conf",
+	"php-fpm": {program: "/usr/sbin/php-fpm*", tree: "/etc/php/*/fpm", main: "php-fpm.conf",
 		args: func(main string) []string { return []string{"-F", "-y", main} }},
 	"supervisor": {program: "supervisord", tree: "/etc/supervisor", main: "supervisord.conf",
 		args: func(main string) []string { return []string{"-n", "-c", main} },
@@ -311,7 +329,7 @@ func TestRealProgramsServe(t *testing.T) {
 	for dialect, d := range daemons {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			oracle.Program(t, d.program)
+			d := d.found(t)
 			j := prepare(t, d, 0)
 			if len(j.ports) == 0 && len(j.sockets) == 0 {
 				t.Fatal("nothing to listen on was found")
@@ -330,7 +348,7 @@ func TestFatalIsFatal(t *testing.T) {
 	for dialect, d := range daemons {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			oracle.Program(t, d.program)
+			d := d.found(t)
 			oracle.Root(t)
 			for keep := 1; keep <= prepare(t, d, 0).choices; keep++ {
 				j := prepare(t, d, keep)
