@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -34,7 +34,7 @@ func (b *byteSize) Set(s string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not a size such as 64K, 200M or 1G", s)
+	return errors.New("not a size such as 64K, 200M or 1G")
 }
 
 // Type is the word that help shows.

@@ -27,7 +27,8 @@ Nothing of the image is run, and nothing is changed.` + exitCodes + `  0  no fin
 		Example: `  unroot check nginx:1.29
   unroot check --json docker-archive:app.tar
   docker save app | unroot check -`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              atLeastOne("IMAGE"),
+		ValidArgsFunction: upTo(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer r.start()()
 			return checkImages(cmd.Context(), r, args, dedicated, asJSON)

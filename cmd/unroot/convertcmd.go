@@ -51,8 +51,9 @@ attestations are dropped, since the digests that they speak of no longer exist.`
 		Example: `  unroot convert nginx:1.29 registry.example/nginx:1.29-nonroot
   unroot convert docker-archive:app.tar oci:out:app --uid 10001 --group dedicated --port 80=8080
   docker save app | unroot convert - docker-daemon:app:nonroot`,
-		Args: exactly("SOURCE", "DESTINATION"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], args[1]) },
+		Args:              exactly("SOURCE", "DESTINATION"),
+		ValidArgsFunction: upTo(2),
+		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], args[1]) },
 	}
 	c.reading.flags(cmd)
 	c.planning.flags(cmd)
@@ -66,6 +67,12 @@ attestations are dropped, since the digests that they speak of no longer exist.`
 }
 
 func (c *conversion) run(ctx context.Context, src, dst string) error {
+	if c.asDockerfile && !c.dryRun {
+		return badFlag("--dockerfile prints a plan, and convert writes an image", "add --dry-run, or use `unroot plan --dockerfile`")
+	}
+	if err := oneForm(c.asJSON, c.asDockerfile); err != nil {
+		return err
+	}
 	var err error
 	if c.opts, err = c.planning.options(); err != nil {
 		return err
@@ -81,7 +88,7 @@ func (c *conversion) run(ctx context.Context, src, dst string) error {
 		return err
 	}
 	defer c.reading.start()()
-	source, err := c.reading.store.Open(ctx, c.from)
+	source, err := c.reading.open(ctx, c.from)
 	if err != nil {
 		return err
 	}
@@ -96,7 +103,7 @@ func (c *conversion) run(ctx context.Context, src, dst string) error {
 	case c.dryRun:
 		return writePlans(c.world, c.asJSON, c.plans)
 	case c.strict && c.open() > 0:
-		return &exitError{exitUnproven, &store.HintError{Err: fmt.Errorf("%d items are open; nothing was written", c.open()), Hint: "mend them, or convert without --strict"}}
+		return &exitError{exitUnproven, &store.HintError{Err: fmt.Errorf("%s open; nothing was written", count(c.open(), "item")), Hint: "decide them, or convert without --strict"}}
 	}
 	id, err := c.reading.store.Put(ctx, to, result)
 	if err != nil {
@@ -122,9 +129,7 @@ func (c *conversion) convert(ctx context.Context, source image.Source) (image.So
 	out := image.Source{Ref: source.Ref}
 	var err error
 	switch {
-	case source.Image != nil:
-		out.Image, err = one(source.Image)
-	case c.reading.platform != "":
+	case source.Image != nil || c.reading.platform != "":
 		var img *image.Image
 		if img, err = c.reading.pick(source); err == nil {
 			out.Image, err = one(img)
@@ -198,7 +203,7 @@ func (c *conversion) open() int {
 func (c *conversion) tellOpen() {
 	w := c.world.err
 	if c.dropped > 0 {
-		fmt.Fprintf(w, "dropped %d attestations: they speak of digests that no longer exist (--keep-attestations keeps them)\n", c.dropped)
+		fmt.Fprintf(w, "note: %s dropped: what they speak of has another digest now (--keep-attestations keeps them)\n", count(c.dropped, "attestation"))
 	}
 	said := map[string]bool{}
 	say := func(line string) {
@@ -223,11 +228,13 @@ func (c *conversion) tellOpen() {
 	}
 }
 
+// dockerfile writes the plan for one platform as a Dockerfile, which is for one.
 func (c *conversion) dockerfile() error {
-	for _, p := range c.plans[:1] {
-		return writeDockerfile(c.world, p.view, p.plan, p.ref)
+	p := c.plans[0]
+	if len(c.plans) > 1 {
+		fmt.Fprintf(c.world.err, "note: a Dockerfile is for one platform, this one for %s; --platform names another\n", p.view.Config.Platform())
 	}
-	return nil
+	return writeDockerfile(c.world, p.view, p.plan, p.ref)
 }
 
 // tell prints the result: the digest, or everything as JSON.

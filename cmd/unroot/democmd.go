@@ -30,7 +30,7 @@ keeps its data in a volume, and starts as root to step down to its own user.` + 
   2  bad usage, or a folder that cannot be written`,
 		Example: `  unroot demo
   unroot demo --dir demo      # keeps both images: oci:demo:root and oci:demo:nonroot`,
-		Args: cobra.NoArgs,
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir != "" {
 				return runDemo(cmd.Context(), w, dir)

@@ -21,9 +21,8 @@ func main() {
 	// time than the memory is worth.
 	debug.SetGCPercent(75)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, &world{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, args: os.Args[1:]})
-	stop()
-	os.Exit(code)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, &world{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, args: os.Args[1:]}))
 }
 
 // world is everything outside that a command may touch.
@@ -37,10 +36,11 @@ type world struct {
 // The exit codes; help texts repeat them.
 const (
 	exitGood        = 0
-	exitFindings    = 1 // findings, or refuted
-	exitUsage       = 2 // bad usage or input
-	exitUnproven    = 3 // unproven, or open items under --strict
-	exitUnreachable = 4 // a network or an engine that could not be reached
+	exitFindings    = 1   // findings, or refuted
+	exitUsage       = 2   // bad usage or input
+	exitUnproven    = 3   // unproven, or open items under --strict
+	exitUnreachable = 4   // a network or an engine that could not be reached
+	exitInterrupted = 130 // as shells report a program that SIGINT ended
 )
 
 // exitError ends a command with a code of its own.
@@ -73,6 +73,10 @@ func run(ctx context.Context, w *world) int {
 	if errors.As(err, &exit) && exit.err == nil {
 		return exit.code
 	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(w.err, "unroot: interrupted")
+		return exitInterrupted
+	}
 	fmt.Fprintf(w.err, "unroot: %v\n", err)
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(w.err, "hint: %s\n", hint)
@@ -92,6 +96,9 @@ func hintOf(err error) string {
 	if errors.As(err, &hinted) {
 		return hinted.Hint
 	}
+	if errors.Is(err, store.ErrCorrupt) {
+		return "it is damaged or was cut off: write or fetch it again"
+	}
 	return ""
 }
 
@@ -109,34 +116,25 @@ no daemon, no Dockerfile, one small layer.
 
 Images are named as skopeo names them: NAME or docker://NAME for a registry, oci:DIR[:TAG],
 oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], docker-daemon:NAME for a Docker or
-Podman engine, and - for a docker-archive on standard input.`,
+Podman engine, and - for a docker-archive on standard input.
+
+The result is on standard output, everything else on standard error.` + exitCodes + `  0    good
+  1    check found something
+  2    bad usage or input
+  3    something is open, under --strict
+  4    a registry or an engine could not be reached
+  130  interrupted`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &store.HintError{Err: err, Hint: fmt.Sprintf("see `%s --help`", cmd.CommandPath())}
-	})
-	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newCheck(w), newPlan(w), newConvert(w), newDemo(w), newVersion(w), newMan(w), newDemoServer(), newDemoProbe())
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(newHelp())
+	root.AddCommand(newCheck(w), newPlan(w), newConvert(w), newDemo(w), newVersion(w), newMan(w), newCompletion(w), newDemoServer(), newDemoProbe())
+	for _, cmd := range root.Commands() {
+		completeFlags(cmd)
+	}
 	return root
 }
-
-// exactly is cobra.ExactArgs with words that say what is missing.
-func exactly(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == len(names) {
-			return nil
-		}
-		return &store.HintError{
-			Err:  fmt.Errorf("%s takes %d arguments, not %d", cmd.CommandPath(), len(names), len(args)),
-			Hint: "usage: " + cmd.UseLine(),
-		}
-	}
-}
-
-const exitCodes = `
-
-Exit codes:
-`

@@ -25,8 +25,12 @@ goes, and what the image alone does not decide. Nothing is run, and nothing is c
 		Example: `  unroot plan nginx:1.29
   unroot plan --json docker-archive:app.tar
   unroot plan --dockerfile nginx:1.29 > Dockerfile`,
-		Args: exactly("IMAGE"),
+		Args:              exactly("IMAGE"),
+		ValidArgsFunction: upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneForm(asJSON, asDockerfile); err != nil {
+				return err
+			}
 			opts, err := p.options()
 			if err != nil {
 				return err
@@ -51,6 +55,14 @@ goes, and what the image alone does not decide. Nothing is run, and nothing is c
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the plan as JSON")
 	cmd.Flags().BoolVar(&asDockerfile, "dockerfile", false, "write the plan as a Dockerfile that starts FROM the image")
 	return cmd
+}
+
+// oneForm refuses two forms of one result.
+func oneForm(asJSON, asDockerfile bool) error {
+	if asJSON && asDockerfile {
+		return badFlag("--json and --dockerfile are two forms of the same plan", "choose one of them")
+	}
+	return nil
 }
 
 // planned is the plan for one platform's image, and what it gave where it was carried out.

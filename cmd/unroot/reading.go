@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -80,38 +81,47 @@ func (r *reading) options() image.Options {
 }
 
 // open opens what a reference names.
-func (r *reading) open(ctx context.Context, arg string) (image.Source, store.Ref, error) {
-	ref, err := store.Parse(arg)
-	if err != nil {
-		return image.Source{}, ref, err
+func (r *reading) open(ctx context.Context, ref store.Ref) (image.Source, error) {
+	if file, ok := r.world.in.(*os.File); ok && ref.Transport == store.Stdin {
+		if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return image.Source{}, &store.HintError{Err: errors.New(`opening "-": standard input is no archive, but a terminal`), Hint: "pipe one in: docker save app | unroot check -"}
+		}
 	}
-	source, err := r.store.Open(ctx, ref)
-	return source, ref, err
+	return r.store.Open(ctx, ref)
 }
 
 // view opens what a reference names and reads one platform of it.
 func (r *reading) view(ctx context.Context, arg string) (*image.View, string, error) {
-	source, ref, err := r.open(ctx, arg)
+	ref, err := store.Parse(arg)
+	if err != nil {
+		return nil, "", err
+	}
+	source, err := r.open(ctx, ref)
 	if err != nil {
 		return nil, "", err
 	}
 	img, err := r.pick(source)
 	if err != nil {
-		return nil, "", fmt.Errorf("opening %q: %w", arg, err)
+		return nil, "", fmt.Errorf("opening %q: %w", ref, err)
 	}
 	v, err := image.Open(ctx, img, r.options())
 	if err != nil {
-		return nil, "", fmt.Errorf("reading %q: %w", arg, err)
+		return nil, "", fmt.Errorf("reading %q: %w", ref, err)
 	}
 	return v, ref.String(), nil
 }
 
-// pick is the platform that the user asked for, else the one of this machine, else the only one.
+// pick is the platform that the user asked for; of many, without being asked, the one of this
+// machine; else the only one.
 func (r *reading) pick(source image.Source) (*image.Image, error) {
-	if source.Image != nil {
+	if source.Image != nil && r.platform == "" {
 		return source.Image, nil
 	}
-	images, names := platforms(source.Index)
+	index := source.Index
+	if source.Image != nil {
+		index = &image.Index{Members: []image.Member{{Image: source.Image}}}
+	}
+	images, names := platforms(index)
 	want := r.platform
 	if want == "" {
 		want = "linux/" + runtime.GOARCH

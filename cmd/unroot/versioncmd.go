@@ -19,7 +19,7 @@ func newVersion(w *world) *cobra.Command {
 		Use:   "version",
 		Short: "print the version",
 		Long:  "version prints the version of unroot, of Go, and the platform." + exitCodes + "  0  always",
-		Args:  cobra.NoArgs,
+		Args:  exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
 				return report.JSON(w.out, map[string]string{"version": versionName(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})

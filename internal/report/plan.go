@@ -82,14 +82,14 @@ func NewPlan(ref, platform, digest string, p plan.Plan, costs []int64) (Plan, er
 // PlanText writes a plan for a person.
 func PlanText(w io.Writer, p Plan) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s)\n\nruns as %s", p.Ref, p.Platform, p.Identity.User)
+	fmt.Fprintf(&b, "%s (%s)\n\nwill run as %s", p.Ref, p.Platform, p.Identity.User)
 	if p.Identity.Name != "" {
 		fmt.Fprintf(&b, " (%s)", p.Identity.Name)
 	}
 	if p.Identity.Arbitrary {
 		b.WriteString(", and as any uid in group 0")
 	}
-	fmt.Fprintf(&b, ": %s\n", p.Identity.Why)
+	fmt.Fprintf(&b, "\n  because %s\n", p.Identity.Why)
 	writeOperations(&b, p)
 	for _, d := range p.Diffs {
 		fmt.Fprintf(&b, "\n%s", d.Diff)
@@ -108,21 +108,21 @@ func writeOperations(b *strings.Builder, p Plan) {
 		b.WriteString("\nnothing to do\n")
 		return
 	}
-	fmt.Fprintf(b, "\n%7s  operation\n", "bytes")
+	fmt.Fprintf(b, "\n%7s  what changes, and why\n", "bytes")
 	for _, o := range p.Operations {
 		fmt.Fprintf(b, "%7d  %-10s  %s\n", o.Bytes, o.Kind, o.Text)
 		for _, why := range o.Why {
-			fmt.Fprintf(b, "%7s  %-10s    because %s\n", "", "", why)
+			fmt.Fprintf(b, "%7s  %-10s  because %s\n", "", "", why)
 		}
 	}
-	fmt.Fprintf(b, "%7d  in one layer, before compression\n", p.Bytes)
+	fmt.Fprintf(b, "%7d  together, in one layer, before compression\n", p.Bytes)
 }
 
 func writeTasks(b *strings.Builder, tasks []plan.Task) {
 	if len(tasks) == 0 {
 		return
 	}
-	b.WriteString("\nprivileged tasks of the start\n")
+	b.WriteString("\nwhat the start does that needs root, and where each goes\n")
 	for _, t := range tasks {
 		fmt.Fprintf(b, "  %-9s %s: %s\n", t.Disposition, t.Where, t.Text)
 		if t.How != "" {
