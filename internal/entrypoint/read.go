@@ -46,10 +46,10 @@ func Read(fs FS, start Start) Story {
 	asOther := shared.run(start, false)
 	story.Tasks = mergeTasks(asRoot.tasks, asOther.tasks)
 	shared.checkEdits(story.Tasks)
-	story.Steps = mergeSteps(asRoot.chain, asOther.chain)
-	for _, s := range story.Steps {
+	for _, s := range mergeSteps(asRoot.chain, asOther.chain) {
+		story.Steps = append(story.Steps, s.Step)
 		if s.works() {
-			story.Programs = append(story.Programs, s)
+			story.Programs = append(story.Programs, s.Step)
 		}
 	}
 	for _, r := range []*run{asRoot, asOther} {
@@ -74,7 +74,7 @@ func (r *run) fails() bool {
 }
 
 // works reports whether the step is a program that does the container's work.
-func (s Step) works() bool {
+func (s seenStep) works() bool {
 	if s.What == Shell || s.wrapper {
 		return false
 	}
@@ -154,13 +154,13 @@ func mergeTasks(asRoot, asOther map[taskKey]*sight) []Task {
 }
 
 // mergeSteps puts the steps of a start as another user first-come into those of a start as root.
-func mergeSteps(asRoot, asOther []Step) []Step {
+func mergeSteps(asRoot, asOther []seenStep) []seenStep {
 	root, other := distinct(asRoot), distinct(asOther)
 	seen := map[string]int{}
 	for i, s := range other {
 		seen[s.key()] = i
 	}
-	out := make([]Step, 0, len(root)+len(other))
+	out := make([]seenStep, 0, len(root)+len(other))
 	done := 0
 	for _, s := range root {
 		i, both := seen[s.key()]
@@ -187,19 +187,19 @@ func mergeSteps(asRoot, asOther []Step) []Step {
 	return out
 }
 
-func nonRoot(s Step) Step {
+func nonRoot(s seenStep) seenStep {
 	s.Guard = NonRootOnly
 	return s
 }
 
-func containsKey(list []Step, key string) bool {
-	return slices.ContainsFunc(list, func(s Step) bool { return s.key() == key })
+func containsKey(list []seenStep, key string) bool {
+	return slices.ContainsFunc(list, func(s seenStep) bool { return s.key() == key })
 }
 
 // distinct keeps the first of equal steps, as the surest of them.
-func distinct(list []Step) []Step {
+func distinct(list []seenStep) []seenStep {
 	at := map[string]int{}
-	var out []Step
+	var out []seenStep
 	for _, s := range list {
 		if i, ok := at[s.key()]; ok {
 			out[i].Guard = min(out[i].Guard, s.Guard)
@@ -213,7 +213,7 @@ func distinct(list []Step) []Step {
 }
 
 // key says which steps are the same one.
-func (s Step) key() string {
+func (s seenStep) key() string {
 	var b strings.Builder
 	fmt.Fprint(&b, s.Script, "\x00", s.offset, "\x00", s.Path, "\x00", s.Open)
 	for _, w := range s.Argv {

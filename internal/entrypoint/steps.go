@@ -6,9 +6,16 @@ import (
 	"strings"
 )
 
+// seenStep is a step as one run saw it.
+type seenStep struct {
+	Step
+	offset  int  // in Script
+	wrapper bool // it only starts the next step
+}
+
 // step notes a program that starts, and says how it is read if it is a shell script.
 func (r *run) step(list []word, more bool, at site) (File, reading) {
-	s := Step{Open: more, Exec: at.exec, User: at.user, wrapper: at.pass, Unlikely: r.unlikely(at.context)}
+	s := seenStep{Step: Step{Open: more, Exec: at.exec, User: at.user, Unlikely: r.unlikely(at.context)}, wrapper: at.pass}
 	for _, w := range list {
 		s.Argv = append(s.Argv, Word{Value: w.text, Known: w.static() && w.nature == plain})
 	}
@@ -31,20 +38,20 @@ func (r *run) step(list []word, more bool, at site) (File, reading) {
 	if s.Path == "" {
 		s.Path = full
 	}
-	how := r.classify(&s, f, at)
+	how := r.classify(&s.Step, f, at)
 	r.addStep(s, at)
 	return f, how
 }
 
 // own reports whether a step is worth a place in the story: not a utility on the way, not a guess.
-func own(s Step, at site) bool {
+func own(s seenStep, at site) bool {
 	if at.exec || at.in == nil || s.What == Shell {
 		return true
 	}
 	return (s.What == ELF || s.What == Script) && !utilities[path.Base(s.Path)] && !utilities[path.Base(s.Argv[0].Value)]
 }
 
-func (r *run) addStep(s Step, at site) {
+func (r *run) addStep(s seenStep, at site) {
 	if own(s, at) && len(r.chain) < maxSteps/8 {
 		r.chain = append(r.chain, s)
 	}

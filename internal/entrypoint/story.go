@@ -85,9 +85,6 @@ type Step struct {
 	Guard  Guard
 	// Unlikely: the image's own Cmd, Env and files do not lead here.
 	Unlikely bool
-
-	offset  int  // in Script
-	wrapper bool // it only starts the next step
 }
 
 // Program is a step that does the container's work.

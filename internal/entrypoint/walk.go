@@ -23,7 +23,7 @@ type run struct {
 	assigned map[syntax.Node][]string // variables that loops set
 	written  map[string]bool          // paths that tasks so far may have made or removed
 	tasks    map[taskKey]*sight
-	chain    []Step
+	chain    []seenStep
 	faults   []Problem
 }
 
