@@ -55,7 +55,7 @@ func (s *Subject) runsAs(question string, id account.Identity) Answer {
 		}
 	}
 	for _, t := range s.Story.Tasks {
-		if t.Reached() && t.Fatal && t.Edits != nil {
+		if _, platform := elsewhere[t.Kind]; t.Reached() && t.Fatal && (t.Edits != nil || platform) {
 			obstacles = append(obstacles, fmt.Sprintf("the start stops at %q", t.Text))
 		}
 	}

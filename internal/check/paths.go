@@ -76,11 +76,11 @@ var pathChecks = []Check{
 				if s.IsVolume(dir) {
 					continue
 				}
-				kind := "a volume"
+				kind, hint := "a volume", "docker run --read-only -v NAME:"+dir+"; in Kubernetes a persistentVolumeClaim"
 				if survey.Ephemeral(dir) {
-					kind = "a tmpfs (emptyDir)"
+					kind, hint = "a tmpfs (emptyDir)", "docker run --read-only --tmpfs "+dir+"; in Kubernetes an emptyDir"
 				}
-				found = append(found, at(dir, "written: mount "+kind, "docker run --read-only --tmpfs "+dir+"; in Kubernetes an emptyDir"))
+				found = append(found, at(dir, "written: mount "+kind, hint))
 			}
 			return found
 		},

@@ -42,6 +42,24 @@ func taskCheck(id, title string, severity finding.Severity, kinds []entrypoint.K
 		}}
 }
 
+// elsewhere is where tasks go that no edit of the script does without: leaving them out would only
+// hide what is missing.
+var elsewhere = map[entrypoint.Kind]string{
+	entrypoint.Package: "install it when the image is built",
+	entrypoint.Mount:   "let the platform mount it: docker run -v and --tmpfs, volumeMounts",
+	entrypoint.Network: "let the platform do it: NetworkPolicy, Service",
+	entrypoint.Mknod:   "let the platform give the device: docker run --device, a device plugin",
+	entrypoint.Chroot:  "the container's own root directory is separate already: start the program without chroot",
+}
+
+// commandField is the part of the image's own command line that starts.
+func commandField(s *Subject) string {
+	if len(s.View.Config.Entrypoint()) == 0 {
+		return "config.Cmd"
+	}
+	return "config.Entrypoint"
+}
+
 func tasks(s *Subject, kinds []entrypoint.Kind, bad func(entrypoint.Task) (string, bool)) []finding.Finding {
 	var found []finding.Finding
 	for _, t := range s.Story.Tasks {
@@ -59,10 +77,13 @@ func tasks(s *Subject, kinds []entrypoint.Kind, bad func(entrypoint.Task) (strin
 			Edits:    t.Edits,
 		}
 		if t.Script == "" {
-			f.Location = finding.Location{Field: "config.Entrypoint"}
+			f.Location = finding.Location{Field: commandField(s)}
 		}
 		if t.EditNote != "" {
 			f.Hint = t.EditNote + "; " + convertHint
+		}
+		if instead, ok := elsewhere[t.Kind]; ok {
+			f.Hint, f.Edits = instead, nil
 		}
 		if !t.Fatal {
 			f.Severity, f.Detail = finding.Low, f.Detail+" (its failure does not end the start)"

@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"strings"
 
 	"unroot/internal/entrypoint"
 	"unroot/internal/finding"
@@ -17,7 +16,7 @@ var startChecks = []Check{
 		Image: func(s *Subject) []finding.Finding {
 			var found []finding.Finding
 			for _, p := range s.Story.Problems {
-				f := at(p.Path, strings.TrimSpace(fmt.Sprintf("%s %s", p.Reason, p.Detail)), "give a command when the container is started, or mend the image")
+				f := at(p.Path, problem(p), "give a command when the container is started, or mend the image")
 				if p.Path == "" {
 					f.Location.Field = "config.Entrypoint"
 				}
@@ -61,6 +60,14 @@ var startChecks = []Check{
 			return nil
 		},
 	},
+}
+
+// problem is what is wrong with the start, with what is known of it.
+func problem(p entrypoint.Problem) string {
+	if p.Detail == "" {
+		return string(p.Reason)
+	}
+	return string(p.Reason) + ": " + p.Detail
 }
 
 // unreadable is the findings for what must be read or executed and cannot be.

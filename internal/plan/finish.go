@@ -19,7 +19,7 @@ func (m *maker) leaveOpen() {
 	}
 	for _, p := range m.survey.Story.Problems {
 		m.open(Open{ID: "start-unknown", Path: p.Path,
-			What:    strings.TrimSpace(fmt.Sprintf("what starts is not known wholly: %s %s", p.Reason, p.Detail)),
+			What:    strings.TrimSuffix(fmt.Sprintf("what starts is not known wholly: %s: %s", p.Reason, p.Detail), ": "),
 			Decides: "a run of the image"})
 	}
 	if programs := m.looksUp(); len(programs) > 0 && m.opts.Group == GroupZero {

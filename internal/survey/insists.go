@@ -2,6 +2,8 @@ package survey
 
 import (
 	"path"
+	"slices"
+	"strings"
 
 	"unroot/internal/entrypoint"
 )
@@ -57,6 +59,12 @@ func findInsists(s *Survey) []Insist {
 			found = append(found, insist)
 		}
 	}
+	for _, t := range s.Story.Tasks {
+		insist, ok := insistOfTask(t)
+		if ok && !slices.ContainsFunc(found, func(i Insist) bool { return path.Base(i.Program) == path.Base(insist.Program) }) {
+			found = append(found, insist)
+		}
+	}
 	return found
 }
 
@@ -69,5 +77,19 @@ func insistOf(s *Survey, step entrypoint.Step) (Insist, bool) {
 		}
 	}
 	insist, ok := insisting[path.Base(step.Path)]
+	if path.Base(step.Path) == "init" && isScript(step) {
+		return Insist{}, false // many images call their own entrypoint so
+	}
 	return insist, ok && step.Path != ""
+}
+
+// insistOfTask is a cron daemon that a script starts beside its own program.
+func insistOfTask(t entrypoint.Task) (Insist, bool) {
+	words := strings.Fields(t.Text)
+	if t.Kind != entrypoint.Cron || !t.Reached() || len(words) == 0 {
+		return Insist{}, false
+	}
+	insist, ok := insisting[path.Base(words[0])]
+	insist.Program, insist.Where = words[0], scriptEvidence(t)
+	return insist, ok
 }
