@@ -50,7 +50,7 @@ func (r *reading) start() func() {
 		}
 	}
 	go recipe.Dialects() // decoded while the image is waited for
-	r.store = store.New(store.Options{Env: r.world.env, Insecure: r.insecure, Stdin: r.world.in, Cache: r.cache})
+	r.store = store.New(store.Options{Env: r.world.env, Insecure: r.insecure, Stdin: r.world.in, Cache: r.cache, OCIFormat: true})
 	return func() { r.store.Close() }
 }
 

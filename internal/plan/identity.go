@@ -144,6 +144,7 @@ func (m *maker) addGroup(id account.Identity, why survey.Evidence) {
 	old := m.survey.Group
 	next, err := old, error(nil)
 	if len(old.Bytes()) == 0 {
+		why.Where, why.Text = "/etc/group", "is missing or empty"
 		next, err = next.With(account.GroupEntry{Name: "root", Password: "x"})
 	}
 	if _, ok := next.ByGID(id.GID); !ok && err == nil {

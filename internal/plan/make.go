@@ -26,7 +26,9 @@ func Make(s *survey.Survey, opts Options) (Plan, error) {
 	m.makeReadable()
 	m.movePorts()
 	m.dropDirectives()
-	m.dropStepDown()
+	if !m.dropStepDown() {
+		m.dropUserOptions()
+	}
 	m.placeTasks()
 	m.disarm()
 	m.closeAccountFiles()

@@ -226,7 +226,20 @@ func (m *maker) dropDirectives() {
 				continue
 			}
 			why := survey.Evidence{Source: "directive", Where: finding.Location{Path: f.Path, Line: d.Line}.String(), Text: strings.TrimSpace(string(f.Content[d.Start:d.End]))}
-			m.edit(f.Path, f.Content, "drops-privileges", why, recipe.Remove(f.Content, d))
+			m.edit(f.Path, f.Content, "drops-privileges", why, m.dropped(f.Content, d))
 		}
 	}
+}
+
+// dropped is the edit that takes a directive out, or that names the user where a program without the
+// directive would want to be root.
+func (m *maker) dropped(content []byte, d recipe.Directive) finding.Edit {
+	switch d.Instead {
+	case "{user}":
+		return recipe.SetValue(content, d, m.plan.Identity.Name)
+	case "{group}":
+		group, _ := m.survey.Group.ByGID(m.plan.Identity.GID)
+		return recipe.SetValue(content, d, group.Name)
+	}
+	return recipe.Remove(content, d)
 }

@@ -14,18 +14,53 @@ import (
 
 // dropStepDown takes tools that change the user out of the image's own command line: as a regular
 // user they fail, also where they would change to the same user.
-func (m *maker) dropStepDown() {
+func (m *maker) dropStepDown() (done bool) {
 	for _, field := range []string{"Entrypoint", "Cmd"} {
 		from := m.field(field)
 		rest, user, _, ok := entrypoint.WithoutStepDown(from)
 		if !ok {
 			continue
 		}
+		done = true
 		m.do(SetArgs{Field: field, From: from, To: rest}, "step-down",
 			survey.Evidence{Source: "config", Where: "config." + field, Text: strings.Join(from, " ") + " steps down to " + user})
 		if field == "Entrypoint" && len(rest) > 0 {
 			break // the command is then the program's, not the wrapper's
 		}
+	}
+	return done
+}
+
+// dropUserOptions takes options out of the command line that tell the program to change to the user
+// that it now runs as from the start, or to that user's group.
+func (m *maker) dropUserOptions() {
+	if !m.survey.RunsRoot {
+		return
+	}
+	gone := map[string][]int{}
+	why := map[string][]survey.Evidence{}
+	for _, o := range m.survey.UserOptions {
+		entry, _ := m.survey.Passwd.ByName(o.Value)
+		if !o.Group && entry.UID != m.plan.Identity.UID && entry.UID != 0 {
+			continue
+		}
+		for i := range o.Words {
+			gone[o.Field] = append(gone[o.Field], o.Index+i)
+		}
+		why[o.Field] = append(why[o.Field], survey.Evidence{Source: "config", Where: "config." + o.Field, Text: strings.Join(o.Words, " ") + " changes the user, which only root may"})
+	}
+	for _, field := range []string{"Entrypoint", "Cmd"} {
+		if len(gone[field]) == 0 {
+			continue
+		}
+		from := m.field(field)
+		to := []string{}
+		for i, word := range from {
+			if !slices.Contains(gone[field], i) {
+				to = append(to, word)
+			}
+		}
+		m.do(SetArgs{Field: field, From: from, To: to}, "drops-privileges", why[field]...)
 	}
 }
 

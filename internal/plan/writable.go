@@ -76,10 +76,11 @@ func (m *maker) isPopulated(dir *rootfs.Node) bool {
 	return false
 }
 
-// openTree opens what lies below a directory. Files are repeated within the budget; what goes beyond
-// stays as it is and is said.
+// openTree opens what lies below a directory. Its files are repeated where all of them fit into the
+// budget; else they stay as they are and that is said.
 func (m *maker) openTree(top *rootfs.Node, need survey.Need) {
-	var left int
+	why := survey.Evidence{Source: need.Why.Source, Where: need.Why.Where, Text: need.Why.Text + ", and what is below"}
+	var files []*rootfs.Node
 	var bytes int64
 	skip := ""
 	for node := range m.survey.View.Tree.Walk(top.Path()) {
@@ -87,30 +88,34 @@ func (m *maker) openTree(top *rootfs.Node, need survey.Need) {
 		if p == top.Path() || skip != "" && strings.HasPrefix(p, skip) {
 			continue
 		}
-		why := survey.Evidence{Source: need.Why.Source, Where: need.Why.Where, Text: need.Why.Text + ", and what is below"}
+		attr := AttrOf(node.Entry())
+		rule, strict := survey.OwnerStrict(p)
 		switch {
 		case node.IsDir() && m.isPopulated(node):
 			skip = p + "/"
-		case node.IsDir():
-			if rule, strict := survey.OwnerStrict(p); strict {
-				skip = p + "/"
-				if attr := AttrOf(node.Entry()); !m.allowed(attr, write) {
-					m.openStrict(p, rule, m.scope(attr, write))
-				}
-				continue
+		case strict && node.IsDir():
+			skip = p + "/"
+			if !m.allowed(attr, write) {
+				m.openStrict(p, rule, m.scope(attr, write))
 			}
+		case node.IsDir():
 			m.grantDir(p, write, "not-writable", why)
-		case !m.isWritten(node, need):
-		case !m.grantFile(node, rootfs.Read|rootfs.Write, "not-writable", why):
-			left++
+		case strict: // says that it stays as it is
+			m.grantFile(node, rootfs.Read|rootfs.Write, "not-writable", why)
+		case node.Kind() == rootfs.File && m.isWritten(node, need) && !m.allowed(attr, rootfs.Read|rootfs.Write):
+			files = append(files, node)
 			bytes += node.Entry().Size
 		}
 	}
-	if left > 0 {
-		m.open(Open{ID: "files-not-repeated", Path: top.Path(), Scope: m.treeScope(top),
-			What:    fmt.Sprintf("%d files below %s (%d bytes) stay unwritable for an identity that needs them: their content would have to be repeated", left, top.Path(), bytes),
-			Decides: fmt.Sprintf("a larger --repeat-limit (now %d bytes), or a volume that is filled at start", m.opts.Repeat)})
+	if m.repeated+bytes <= m.opts.Repeat {
+		for _, node := range files {
+			m.grantFile(node, rootfs.Read|rootfs.Write, "not-writable", why)
+		}
+		return
 	}
+	m.open(Open{ID: "files-not-repeated", Path: top.Path(), Scope: m.filesScope(files),
+		What:    fmt.Sprintf("%d files below %s (%d bytes) stay unwritable for an identity that needs them: their content would have to be repeated", len(files), top.Path(), bytes),
+		Decides: fmt.Sprintf("a larger --repeat-limit (now %d bytes), or a volume that is filled at start", m.opts.Repeat)})
 }
 
 // isWritten reports whether a file below a written directory is written itself. Where only the
@@ -120,10 +125,11 @@ func (m *maker) isWritten(node *rootfs.Node, need survey.Need) bool {
 	return need.Sure || strings.HasPrefix(node.Path(), "/var/log/") || node.Entry().UID == m.plan.Identity.UID
 }
 
-// treeScope is "arbitrary" where the fixed user owns what is below.
-func (m *maker) treeScope(top *rootfs.Node) string {
-	for node := range m.survey.View.Tree.Walk(top.Path()) {
-		if node.Entry().Kind == rootfs.File && m.scope(AttrOf(node.Entry()), rootfs.Read|rootfs.Write) == "" {
+// filesScope is "arbitrary" where the fixed user may write all of the files. Empty ones, which packages
+// leave as marks, do not count.
+func (m *maker) filesScope(files []*rootfs.Node) string {
+	for _, node := range files {
+		if node.Entry().Size > 0 && m.scope(AttrOf(node.Entry()), rootfs.Read|rootfs.Write) == "" {
 			return ""
 		}
 	}

@@ -88,7 +88,7 @@ func isConfigName(p string) bool {
 
 func (c *configs) fromProgram(program string) {
 	t := c.survey.View.Tree
-	names := stems(program)
+	names := c.survey.names(program)
 	if node, err := t.Resolve(program); err == nil && node.Entry().Facts != nil {
 		for _, mention := range node.Entry().Facts.Mentions {
 			if below(mention, "/etc") {
@@ -114,14 +114,24 @@ func (c *configs) fromProgram(program string) {
 	}
 }
 
-// fromMention takes a path that stands in the program itself. A mere file name in /etc, such as
-// /etc/hosts, counts only if it is the program's own.
+// sharedConfigs are folders of /etc that belong to no one program: what a program's strings name in
+// them is read by a library.
+var sharedConfigs = []string{"ssl", "pam.d", "security", "ca-certificates", "alternatives", "default", "profile.d", "skel", "gss", "krb5.conf.d", "crypto-policies"}
+
+// fromMention takes a path that stands in the program itself: a folder or file of its own name, or a
+// file in a folder that no library reads. A mere file in /etc, such as /etc/hosts, counts only if
+// it has the program's name.
 func (c *configs) fromMention(mention, program string, names []string) {
 	parts := strings.Split(strings.Trim(mention, "/"), "/")
-	if len(parts) < 2 || !related(strings.TrimSuffix(parts[1], path.Ext(parts[1])), names) {
+	if len(parts) < 2 {
 		return
 	}
-	c.fromPath(mention, Evidence{"program", program, "its own strings name " + mention})
+	own := related(strings.TrimSuffix(parts[1], path.Ext(parts[1])), names)
+	node, err := c.survey.View.Tree.Resolve(mention)
+	file := err == nil && !node.IsDir() && len(parts) > 2 && !slices.Contains(sharedConfigs, parts[1])
+	if own || file {
+		c.fromPath(mention, Evidence{"program", program, "its own strings name " + mention})
+	}
 }
 
 // fromPath takes a file, or the configuration files at the top of a folder.

@@ -92,16 +92,19 @@ func (n *needs) fromDirectives() {
 		for _, d := range f.Directives {
 			need := Need{Sure: true, Why: Evidence{"directive", place(f.Path, d.Line), text(f, d)}}
 			switch d.Role {
-			case recipe.PidFile, recipe.Socket, recipe.Log:
+			case recipe.PidFile, recipe.Socket, recipe.Log, recipe.StateFile:
+				need.Dir = d.Dir
 			case recipe.StateDir:
 				need.Dir = true
 			default:
 				continue
 			}
 			p := n.survey.variable(d.Value)
-			if strings.ContainsAny(p, "$%{") { // a part is known only at start: its folder is what counts
-				p = p[:strings.LastIndexByte(p[:strings.IndexAny(p, "$%{")], '/')+1]
-				need.Dir = true
+			if i := strings.IndexAny(p, "$%{"); i >= 0 { // the rest is known only at start: its folder is what counts
+				p, need.Dir = p[:strings.LastIndexByte(p[:i], '/')+1], true
+			}
+			if d.Partial && !need.Dir { // the name goes on with a variable, so that no file has it
+				p, need.Dir = path.Dir(p+"x"), true
 			}
 			n.add(p, need)
 		}
@@ -166,7 +169,7 @@ func (n *needs) fromStrings() {
 		if err != nil || node.Entry().Facts == nil {
 			continue
 		}
-		names := stems(p.Path)
+		names := n.survey.names(p.Path)
 		for _, mention := range node.Entry().Facts.Mentions {
 			n.fromMention(mention, p.Path, names)
 		}

@@ -3,6 +3,7 @@ package survey
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"unroot/internal/account"
@@ -12,12 +13,12 @@ import (
 )
 
 // findService looks for the account that the image's own files mean its program to run as. The
-// order is that of how plainly it is said: the user that an entrypoint steps down to, that a
-// configuration names, that a chown in the entrypoint hands files to, that owns the program's state
+// order is that of how plainly it is said: the user that an entrypoint steps down to, that an option of
+// the command names, that a configuration names, that a chown in the entrypoint hands files to, that owns the program's state
 // folders, that has the program's name, and the one person's account that the image's author made.
 func findService(s *Survey) *Service {
 	for _, look := range []func(*Survey) *Service{
-		serviceOfStepDown, serviceOfDirective, serviceOfChown, serviceOfOwner, serviceOfName, serviceOfPerson,
+		serviceOfStepDown, serviceOfOption, serviceOfDirective, serviceOfChown, serviceOfOwner, serviceOfMention, serviceOfName, serviceOfPerson,
 	} {
 		if found := look(s); found != nil {
 			return found
@@ -57,6 +58,19 @@ func serviceOfStepDown(s *Survey) *Service {
 			if found := s.account(t.User, scriptEvidence(t)); found != nil {
 				return found
 			}
+		}
+	}
+	return nil
+}
+
+// serviceOfOption takes the account that the command line tells the program to change to.
+func serviceOfOption(s *Survey) *Service {
+	for _, o := range s.UserOptions {
+		if o.Group {
+			continue
+		}
+		if found := s.account(o.Value, Evidence{"config", "config." + o.Field, strings.Join(o.Words, " ")}); found != nil {
+			return found
 		}
 	}
 	return nil
@@ -127,6 +141,42 @@ func serviceOfOwner(s *Survey) *Service {
 	return nil
 }
 
+// serviceOfMention takes the one account that owns state folders which the program's own strings
+// name, whatever the folders are called.
+func serviceOfMention(s *Survey) *Service {
+	var found *Service
+	for _, p := range s.Story.Programs {
+		node, err := s.View.Tree.Resolve(p.Path)
+		if err != nil || node.Entry().Facts == nil {
+			continue
+		}
+		for _, mention := range node.Entry().Facts.Mentions {
+			owner := s.ownerOfMention(mention)
+			switch {
+			case owner == nil || found != nil && found.Account.UID == owner.Account.UID:
+			case found != nil:
+				return nil
+			default:
+				found = owner
+			}
+		}
+	}
+	return found
+}
+
+func (s *Survey) ownerOfMention(mention string) *Service {
+	root, _, ok := stateRoot(mention)
+	if !ok || mention == root {
+		return nil
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(mention, root+"/"), "/")
+	dir, err := s.View.Tree.Resolve(path.Join(root, first))
+	if err != nil || !dir.IsDir() || dir.Entry().UID == 0 {
+		return nil
+	}
+	return s.account(strconv.Itoa(int(dir.Entry().UID)), Evidence{"file", dir.Path(), "the program's own strings name it"})
+}
+
 // gidAsUID is the uid of the account that has the group's name, as Debian makes a group for every
 // service account; 0 where there is none.
 func gidAsUID(s *Survey, gid uint32) uint32 {
@@ -168,11 +218,23 @@ func serviceOfPerson(s *Survey) *Service {
 	return found
 }
 
+// names is what a program's folders may be called: by the program, or by its account where the
+// command line says which that is.
+func (s *Survey) names(program string) []string {
+	names := stems(program)
+	for _, look := range []func(*Survey) *Service{serviceOfStepDown, serviceOfOption} {
+		if service := look(s); service != nil {
+			names = append(names, service.Account.Name)
+		}
+	}
+	return names
+}
+
 // programStateDirs are the folders in the state roots that have the name of a program that starts.
 func programStateDirs(s *Survey) []*rootfs.Node {
 	var found []*rootfs.Node
 	for _, p := range s.Story.Programs {
-		names := stems(p.Path)
+		names := s.names(p.Path)
 		for _, root := range stateRoots {
 			node, err := s.View.Tree.Resolve(root.path)
 			if err != nil || node.Path() != root.path {

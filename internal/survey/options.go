@@ -1,0 +1,94 @@
+package survey
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"unroot/internal/entrypoint"
+	"unroot/internal/recipe"
+)
+
+// UserOption is an option on the image's command line that tells a program which user or group to
+// change to, such as "-u bind" or "--user=mysql".
+type UserOption struct {
+	Field string   // "Entrypoint" or "Cmd"
+	Index int      // of its first word
+	Words []string // one or two
+	Value string   // the account's or group's name
+	Group bool     // it names a group
+}
+
+var (
+	userFlags  = []string{"-u", "--user", "-user", "--uid", "--username", "--runas", "--run-as-user"}
+	groupFlags = []string{"-g", "--group", "-group", "--gid", "--groupname"}
+)
+
+// findUserOptions looks for them in Entrypoint and Cmd. What the options of a program mean is not
+// known in general; an option of such a name whose value is an account of the image is taken at its
+// word. Names only: a number may be anything.
+func findUserOptions(s *Survey) []UserOption {
+	var found []UserOption
+	for _, field := range []struct {
+		name  string
+		words []string
+	}{{"Entrypoint", s.View.Config.Entrypoint()}, {"Cmd", s.View.Config.Cmd()}} {
+		for i := range field.words {
+			if o, ok := s.userOption(field.words, i); ok {
+				o.Field = field.name
+				found = append(found, o)
+			}
+		}
+	}
+	return found
+}
+
+func (s *Survey) userOption(words []string, i int) (UserOption, bool) {
+	flag, value, joined := strings.Cut(words[i], "=")
+	size := 1
+	if !joined {
+		if i+1 >= len(words) {
+			return UserOption{}, false
+		}
+		value, size = words[i+1], 2
+	}
+	o := UserOption{Index: i, Words: words[i : i+size], Value: value, Group: slices.Contains(groupFlags, flag)}
+	switch {
+	case slices.Contains(userFlags, flag):
+		_, known := s.Passwd.ByName(value)
+		return o, known
+	case o.Group:
+		_, known := s.Group.ByName(value)
+		return o, known
+	}
+	return o, false
+}
+
+// commandsOf is what the commands in configuration files start, as a supervisor does: the programs, and
+// the tasks of their scripts. The text of such a command is edited as configuration, not as a script.
+func commandsOf(s *Survey) entrypoint.Story {
+	var out entrypoint.Story
+	for _, f := range s.Configs {
+		for _, d := range f.Directives {
+			if d.Role != recipe.Command {
+				continue
+			}
+			story := entrypoint.Read(tree{s.View}, entrypoint.Start{
+				Entrypoint: []string{"/bin/sh", "-c", "exec " + d.Value},
+				Env:        s.View.Config.Env(),
+				WorkingDir: s.View.Config.WorkingDir(),
+			})
+			for _, step := range story.Steps {
+				if !path.IsAbs(step.Script) { // started by the command itself
+					step.Script, step.Line = f.Path, d.Line
+				}
+				if step.What == entrypoint.Shell || step.What == entrypoint.ELF || step.What == entrypoint.Script {
+					out.Steps = append(out.Steps, step)
+				}
+			}
+			out.Programs = append(out.Programs, story.Programs...)
+			out.Tasks = append(out.Tasks, slices.DeleteFunc(story.Tasks, func(t entrypoint.Task) bool { return !path.IsAbs(t.Script) })...)
+		}
+	}
+	return out
+}
