@@ -33,9 +33,6 @@ func (r *run) call(s *syntax.Stmt, cmd *syntax.CallExpr, c context) verdict {
 	}
 	list, more := r.words(cmd.Args, c)
 	at := site{context: c, at: simpleSpan(c.in, s), whole: true}
-	for _, redir := range s.Redirs {
-		at.hdoc = at.hdoc || redir.Hdoc != nil
-	}
 	if len(list) == 0 {
 		r.redirects(s, s.Redirs, c)
 		return executed

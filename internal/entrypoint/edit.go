@@ -44,7 +44,7 @@ func editable(w word, at site) bool {
 
 // orTrue puts "|| true" behind a command.
 func orTrue(at site) ([]finding.Edit, string) {
-	if at.in == nil || at.in.fixed != nil || !at.whole || at.hdoc || at.piped || at.exec {
+	if at.in == nil || at.in.fixed != nil || !at.whole || at.piped || at.exec {
 		return nil, ""
 	}
 	return []finding.Edit{{Start: at.at.end, End: at.at.end, New: " || true"}}, noteTried
@@ -153,17 +153,16 @@ func deletions(host string, spans []span) []finding.Edit {
 	var edits []finding.Edit
 	for _, s := range spans {
 		e := finding.Edit{Start: s.start, End: s.end + blanks(host[s.end:])}
-		if e.End == len(host) || strings.IndexByte("\n;&|)", host[e.End]) >= 0 {
-			e.End = s.end
-			for e.Start > 0 && (host[e.Start-1] == ' ' || host[e.Start-1] == '\t') {
-				e.Start--
-			}
-		}
 		if n := len(edits); n > 0 && edits[n-1].End >= e.Start {
-			edits[n-1].End = max(edits[n-1].End, e.End)
+			edits[n-1].End = e.End
 			continue
 		}
 		edits = append(edits, e)
+	}
+	for i, e := range edits {
+		if e.End == len(host) || strings.IndexByte("\n;&|)", host[e.End]) >= 0 {
+			edits[i].Start -= len(host[:e.Start]) - len(strings.TrimRight(host[:e.Start], " \t"))
+		}
 	}
 	return edits
 }

@@ -66,9 +66,11 @@ func (r *run) words(args []*syntax.Word, c context) (out []word, open bool) {
 			out, open = append(out, list...), open || more
 		}
 		if len(out) > maxWords {
+			r.steps += len(out) / 16
 			return out[:maxWords], true
 		}
 	}
+	r.steps += len(out) / 16 // long lists cost time in everything that is done with them
 	return out, open
 }
 

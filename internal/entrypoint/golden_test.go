@@ -181,3 +181,19 @@ func content(fs tree, start Start, script string) []byte {
 	}
 	return fs[script].Content
 }
+
+// afterEdits is the script with the edits of all its tasks.
+func afterEdits(t *testing.T, s Story, script, text string) string {
+	t.Helper()
+	var edits []finding.Edit
+	for _, task := range s.Tasks {
+		if task.Script == script {
+			edits = append(edits, task.Edits...)
+		}
+	}
+	out, err := finding.Apply([]byte(text), edits)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return string(out)
+}

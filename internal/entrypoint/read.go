@@ -156,44 +156,47 @@ func mergeTasks(asRoot, asOther map[taskKey]*sight) []Task {
 // mergeSteps puts the steps of a start as another user first-come into those of a start as root.
 func mergeSteps(asRoot, asOther []seenStep) []seenStep {
 	root, other := distinct(asRoot), distinct(asOther)
-	seen := map[string]int{}
-	for i, s := range other {
-		seen[s.key()] = i
-	}
+	inRoot, inOther := places(root), places(other)
 	out := make([]seenStep, 0, len(root)+len(other))
 	done := 0
+	upTo := func(end int) {
+		for ; done < end; done++ {
+			if _, both := inRoot[other[done].key()]; !both {
+				out = append(out, nonRoot(other[done]))
+			}
+		}
+	}
 	for _, s := range root {
-		i, both := seen[s.key()]
+		i, both := inOther[s.key()]
 		if !both {
 			s.Guard = RootOnly
 			out = append(out, s)
 			continue
 		}
-		for ; done < i; done++ {
-			if !containsKey(root, other[done].key()) {
-				out = append(out, nonRoot(other[done]))
-			}
-		}
+		upTo(i)
 		if s.Guard == Always {
 			s.Guard = other[i].Guard
 		}
-		s.User, s.Unlikely = other[i].User, s.Unlikely && other[i].Unlikely
+		s.User, s.Unlikely = other[i].User, other[i].Unlikely
 		out = append(out, s)
 		done = max(done, i+1)
 	}
-	for ; done < len(other); done++ {
-		out = append(out, nonRoot(other[done]))
-	}
+	upTo(len(other))
 	return out
+}
+
+// places gives the index of every step by its key.
+func places(list []seenStep) map[string]int {
+	at := map[string]int{}
+	for i, s := range list {
+		at[s.key()] = i
+	}
+	return at
 }
 
 func nonRoot(s seenStep) seenStep {
 	s.Guard = NonRootOnly
 	return s
-}
-
-func containsKey(list []seenStep, key string) bool {
-	return slices.ContainsFunc(list, func(s seenStep) bool { return s.key() == key })
 }
 
 // distinct keeps the first of equal steps, as the surest of them.

@@ -72,7 +72,9 @@ func (r *run) see(t Task, at site) {
 	}
 	old, ok := r.tasks[key]
 	if !ok {
-		if len(r.tasks) < maxTasks {
+		if len(r.tasks) >= maxTasks {
+			r.cut = true
+		} else {
 			t.Paths = slices.Clip(t.Paths[:min(len(t.Paths), maxPaths)])
 			r.tasks[key] = &sight{task: t, maybe: at.maybe}
 		}
@@ -192,7 +194,7 @@ func (r *run) redirect(s *syntax.Stmt, redir *syntax.Redirect, c context) {
 	}
 	t := r.newTask(kind, at)
 	t.Paths = []Path{p}
-	if _, simple := s.Cmd.(*syntax.CallExpr); simple && kind == Sysctl && t.Fatal && redir.Hdoc == nil {
+	if _, simple := s.Cmd.(*syntax.CallExpr); simple && kind == Sysctl && t.Fatal {
 		t.Edits, t.EditNote = orTrue(at)
 	}
 	r.see(t, at)
