@@ -39,13 +39,22 @@ func Start(ctx context.Context) (*Engine, error) {
 	return &Engine{Daemon: d, Host: host(d.Dir)}, nil
 }
 
+// clientConfig is the folder that takes the place of ~/.docker.
+const clientConfig = "config"
+
 func socket(dir string) string { return filepath.Join(dir, "docker.sock") }
 func host(dir string) string   { return "unix://" + socket(dir) }
 
+// arguments is the command line; it needs two files, so that nothing of the host's configuration is
+// read: the engine's own, and the one that clients keep credentials in.
 func arguments(dir string) []string {
-	config := filepath.Join(dir, "daemon.json") // else the host's /etc/docker/daemon.json would be read
-	if err := os.WriteFile(config, []byte("{}\n"), 0o644); err != nil {
-		config = os.DevNull
+	config := filepath.Join(dir, "daemon.json")
+	client := filepath.Join(dir, clientConfig)
+	for _, path := range []string{config, filepath.Join(client, "config.json")} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			continue // dockerd will say so
+		}
+		_ = os.WriteFile(path, []byte("{}\n"), 0o644) // the same
 	}
 	return []string{
 		"dockerd", "--host", host(dir), "--config-file", config,
@@ -85,7 +94,7 @@ func answers(ctx context.Context, dir string) bool {
 func (e *Engine) Environ() []string {
 	return append(os.Environ(),
 		"DOCKER_HOST="+e.Host,
-		"DOCKER_CONFIG="+filepath.Join(e.Dir, "config"),
+		"DOCKER_CONFIG="+filepath.Join(e.Dir, clientConfig),
 		// the engine's own builder: BuildKit needs a plugin of the client that Debian does not package
 		"DOCKER_BUILDKIT=0",
 	)
