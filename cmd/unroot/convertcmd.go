@@ -96,19 +96,21 @@ func (c *conversion) run(ctx context.Context, src, dst string) error {
 	if err != nil {
 		return fmt.Errorf("converting %q: %w", src, err)
 	}
-	c.tellOpen()
 	switch {
 	case c.dryRun && c.asDockerfile:
 		return c.dockerfile()
 	case c.dryRun:
 		return writePlans(c.world, c.asJSON, c.plans)
 	case c.strict && c.open() > 0:
+		c.tellOpen()
 		return &exitError{exitUnproven, &store.HintError{Err: fmt.Errorf("%s open; nothing was written", count(c.open(), "item")), Hint: "decide them, or convert without --strict"}}
 	}
 	id, err := c.reading.store.Put(ctx, to, result)
 	if err != nil {
 		return err
 	}
+	c.tellDone()
+	c.tellOpen()
 	return c.tell(id, to)
 }
 
@@ -191,39 +193,52 @@ func holds(candidate *image.View, made plan.Plan) error {
 	return nil
 }
 
+// open is how many items are open, each counted once.
 func (c *conversion) open() int {
-	n := 0
+	items := map[plan.Open]bool{}
 	for _, p := range c.plans {
-		n += len(p.plan.Open)
-	}
-	return n
-}
-
-// tellOpen says on standard error what the user should know before the image is used.
-func (c *conversion) tellOpen() {
-	w := c.world.err
-	if c.dropped > 0 {
-		fmt.Fprintf(w, "note: %s dropped: what they speak of has another digest now (--keep-attestations keeps them)\n", count(c.dropped, "attestation"))
-	}
-	said := map[string]bool{}
-	say := func(line string) {
-		if !said[line] {
-			said[line] = true
-			fmt.Fprintln(w, line)
+		for _, o := range p.plan.Open {
+			items[o] = true
 		}
 	}
-	if c.dryRun {
-		return
+	return len(items)
+}
+
+// tellDone says on standard error what is different now for who runs the image.
+func (c *conversion) tellDone() {
+	var lines []string
+	if c.dropped > 0 {
+		lines = append(lines, fmt.Sprintf("note: %s dropped: what they speak of has another digest now (--keep-attestations keeps them)", count(c.dropped, "attestation")))
 	}
 	for _, p := range c.plans {
 		for _, move := range p.plan.Ports {
-			say(fmt.Sprintf("port %d/%s is now %d", move.From, move.Proto, move.To))
+			lines = append(lines, fmt.Sprintf("port %d/%s is now %d", move.From, move.Proto, move.To))
 		}
 		for _, n := range p.plan.Notes {
-			say("note: " + n)
+			lines = append(lines, "note: "+n)
 		}
+	}
+	c.say(lines)
+}
+
+// tellOpen says on standard error what the image alone does not decide.
+func (c *conversion) tellOpen() {
+	var lines []string
+	for _, p := range c.plans {
 		for _, o := range p.plan.Open {
-			say("open: " + report.OpenText(o))
+			lines = append(lines, "open: "+report.OpenText(o))
+		}
+	}
+	c.say(lines)
+}
+
+// say writes each line once: the platforms of an index mostly have the same to say.
+func (c *conversion) say(lines []string) {
+	said := map[string]bool{}
+	for _, line := range lines {
+		if !said[line] {
+			said[line] = true
+			fmt.Fprintln(c.world.err, line)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"unroot/internal/layer"
 	"unroot/internal/store"
 )
 
@@ -96,7 +97,10 @@ func hintOf(err error) string {
 	if errors.As(err, &hinted) {
 		return hinted.Hint
 	}
-	if errors.Is(err, store.ErrCorrupt) {
+	if limit := (*layer.LimitError)(nil); errors.As(err, &limit) && limit.Flag != "" {
+		return "if you trust the image, raise the limit with " + limit.Flag
+	}
+	if errors.Is(err, store.ErrCorrupt) || errors.Is(err, layer.ErrCorrupt) {
 		return "it is damaged or was cut off: write or fetch it again"
 	}
 	return ""

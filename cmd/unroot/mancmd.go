@@ -46,7 +46,7 @@ func writeManual(cmd *cobra.Command, dir string, markdown bool) error {
 		page, extension = markdownPage, ".md"
 	}
 	for _, c := range append([]*cobra.Command{cmd}, cmd.Commands()...) {
-		if c.Hidden || c != cmd && !c.IsAvailableCommand() {
+		if c.Hidden {
 			continue
 		}
 		content, err := page(c)

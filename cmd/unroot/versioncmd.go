@@ -22,7 +22,7 @@ func newVersion(w *world) *cobra.Command {
 		Args:  exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return report.JSON(w.out, map[string]string{"version": versionName(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+				return report.JSON(w.out, report.Program{Version: report.Version, Unroot: versionName(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH})
 			}
 			_, err := fmt.Fprintf(w.out, "unroot %s (%s, %s/%s)\n", versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

@@ -20,14 +20,8 @@ type LimitError struct {
 	Flag  string // the command line's flag that raises the limit; empty if none does
 }
 
-// Error names the limit and the flag that raises it.
-func (e *LimitError) Error() string {
-	text := fmt.Sprintf("more than %d %s", e.Limit, e.What)
-	if e.Flag == "" {
-		return text
-	}
-	return text + " (raise the limit with " + e.Flag + ")"
-}
+// Error names the limit.
+func (e *LimitError) Error() string { return fmt.Sprintf("more than %d %s", e.Limit, e.What) }
 
 // MediaTypeError says that a layer is of a kind that cannot be read, or that its bytes are not
 // what its media type says.

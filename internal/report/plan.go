@@ -161,3 +161,11 @@ type Conversion struct {
 	ID          string `json:"id"` // manifest digest; image id for archives and engines
 	Plans       []Plan `json:"plans"`
 }
+
+// Program is the document of `unroot version --json`.
+type Program struct {
+	Version  int    `json:"version"` // of the document, as in all others
+	Unroot   string `json:"unroot"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}

@@ -129,7 +129,7 @@ func (s *Store) putOCIArchive(ctx context.Context, ref Ref, source image.Source)
 func onePlatform(source image.Source) (*image.Image, error) {
 	if source.Image == nil {
 		return nil, hinted(fail(ErrNeedsPlatform, "the source is an index of many platforms, the destination holds one image"),
-			"choose a platform, or write to docker://, oci: or oci-archive:")
+			"choose one with --platform, or write to docker://, oci: or oci-archive:")
 	}
 	return source.Image, nil
 }

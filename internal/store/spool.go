@@ -93,7 +93,7 @@ func (s *Store) spool(ctx context.Context, r io.Reader) (*spoolFile, int64, erro
 	}
 	n, err := io.Copy(f.File, io.LimitReader(&contextReader{ctx, r}, s.spoolLimit()+1))
 	if err == nil && n > s.spoolLimit() {
-		err = hinted(fail(ErrLimit, "more than %d bytes", s.spoolLimit()), "raise the limit if you trust where it comes from")
+		err = hinted(fail(ErrLimit, "more than %d bytes", s.spoolLimit()), "if you trust where it comes from, raise the limit with --max-layer-size")
 	}
 	if err != nil {
 		f.Close()
