@@ -13,7 +13,6 @@ type site struct {
 	at    span // the simple command in in.host; zero where in is nil
 	exec  bool // it takes the place of the shell
 	whole bool // at is a statement of its own, so that "|| true" can follow it
-	hdoc  bool // a here-document follows, so that nothing can be put behind the command
 	deep  bool // called through find, which goes down into directories
 	quiet bool // that it is missing is no problem
 	pass  bool // it only starts what its words name

@@ -80,6 +80,14 @@ func (w *writer) statement() {
 	if w.depth > 3 {
 		n = w.rng.IntN(10)
 	}
+	if n < 10 {
+		w.simple(n)
+	} else {
+		w.compound(n)
+	}
+}
+
+func (w *writer) simple(n int) {
 	switch n {
 	case 0, 1, 2:
 		w.line("%s", w.probe())
@@ -109,6 +117,11 @@ func (w *writer) statement() {
 		w.line("%s", w.pick("set -e", "set +e", "set -eu; set +u", "set -o errexit"))
 	case 9:
 		w.line("%s && %s; :", w.probe(), w.probe())
+	}
+}
+
+func (w *writer) compound(n int) {
+	switch n {
 	case 10, 11, 12:
 		was, cond := w.inOpen, w.cond()
 		defer func() { w.inOpen = was }()

@@ -58,7 +58,11 @@ type reading struct {
 
 // follow reads a script that runs as a process of its own.
 func (r *run) follow(f File, how reading, name string, args []word, more bool, at site) {
-	if at.files >= maxFiles || f.Content == nil {
+	if at.files >= maxFiles {
+		return
+	}
+	if f.Content == nil {
+		r.fault(Unreadable, f.Path, "its content was not kept")
 		return
 	}
 	in := r.source(f, how.dialect)

@@ -141,7 +141,8 @@ func edited(doc []byte, t Task) string {
 func TestStories(t *testing.T) {
 	t.Parallel()
 	cases, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(cases) == 0 {
+	more, _ := filepath.Glob("testdata/more/*.txtar") // these are not run by TestReplay
+	if cases = append(cases, more...); err != nil || len(cases) == 0 {
 		t.Fatal("no cases", err)
 	}
 	for _, name := range cases {
@@ -196,4 +197,11 @@ func afterEdits(t *testing.T, s Story, script, text string) string {
 		t.Fatalf("%q: %v", text, err)
 	}
 	return string(out)
+}
+
+func BenchmarkRead(b *testing.B) {
+	_, fs, start := readCase(b, "testdata/postgres.txtar")
+	for b.Loop() {
+		Read(fs, start)
+	}
 }

@@ -8,6 +8,7 @@ import (
 // grammar is how a program reads its options, as getopt_long(3) names it.
 type grammar struct {
 	short   string   // letters of short options that take a value
+	suffix  string   // letters of short options that take the rest of their word, if there is any
 	long    []string // long options that take a value, which may be the next word
 	permute bool     // options may follow operands (GNU); else they end at the first operand (POSIX)
 }
@@ -70,6 +71,10 @@ func (g grammar) shortOptions(argv []string, i int) []option {
 	var opts []option
 	for j := range len(letters) {
 		o := option{name: letters[j : j+1], at: i, words: 1, alone: j == 0}
+		if strings.Contains(g.suffix, o.name) {
+			o.value = letters[j+1:]
+			return append(opts, o)
+		}
 		if !strings.Contains(g.short, o.name) {
 			opts = append(opts, o)
 			continue

@@ -147,6 +147,12 @@ func (r *run) commandTasks(u use, argv []string, list []word, at site) {
 		v.whole = !strings.HasSuffix(text, hole)
 		t.Paths = append(t.Paths, r.pathOf(v, deep))
 	}
+	if argv[0] == "mv" && len(t.Paths) > 1 {
+		made := t
+		made.Kind, made.Paths = Write, t.Paths[len(t.Paths)-1:]
+		t.Paths = t.Paths[:len(t.Paths)-1]
+		r.see(made, at)
+	}
 	user, group := u.owner(argv)
 	if u.kind == Chown {
 		t.User, t.Group = user, group
@@ -178,6 +184,9 @@ func (r *run) redirects(s *syntax.Stmt, list []*syntax.Redirect, c context) {
 
 func (r *run) redirect(s *syntax.Stmt, redir *syntax.Redirect, c context) {
 	v := r.single(redir.Word, c)
+	if _, process := redir.Word.Parts[0].(*syntax.ProcSubst); process {
+		return // > >(command) writes into a pipe
+	}
 	p := r.pathOf(v, false)
 	if p.Known && isStream(p.Value) || !p.Known && isStream(p.Prefix) || isStream(v.text) {
 		return

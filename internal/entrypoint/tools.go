@@ -55,8 +55,8 @@ var commands = map[string]command{
 	"rpm":    {kind: Package, idle: []string{"q", "qa", "ql", "qf", "query", "version"}},
 	"zypper": {kind: Package}, "pacman": {kind: Package, idle: []string{"Q"}}, "update-alternatives": {kind: Package, idle: []string{"display", "list", "query"}},
 
-	"sed":  {kind: SedInPlace, grammar: grammar{permute: true, short: "efl", long: []string{"expression", "file", "line-length"}}, paths: allPaths, skip: 1, noSkip: []string{"e", "f", "expression", "file"}, only: []string{"i", "in-place"}},
-	"perl": {kind: SedInPlace, grammar: grammar{short: "eEIMm"}, paths: allPaths, skip: 1, noSkip: []string{"e", "E"}, only: []string{"i"}},
+	"sed":  {kind: SedInPlace, grammar: grammar{permute: true, short: "efl", suffix: "i", long: []string{"expression", "file", "line-length"}}, paths: allPaths, skip: 1, noSkip: []string{"e", "f", "expression", "file"}, only: []string{"i", "in-place"}},
+	"perl": {kind: SedInPlace, grammar: grammar{short: "eEIMm", suffix: "i"}, paths: allPaths, skip: 1, noSkip: []string{"e", "E"}, only: []string{"i"}},
 	"yq":   {kind: SedInPlace, grammar: grammar{permute: true}, paths: lastPath, only: []string{"i", "inplace"}},
 
 	"tee":      {kind: Write, grammar: grammar{permute: true}, paths: allPaths},
@@ -67,8 +67,8 @@ var commands = map[string]command{
 	"ln":       {kind: Write, grammar: grammar{permute: true, short: "tS", long: []string{"target-directory", "suffix"}}, paths: lastOrBase, target: []string{"t", "target-directory"}},
 	"rsync":    {kind: Write, grammar: grammar{permute: true, short: "efBT", long: []string{"exclude", "include", "chown", "chmod", "exclude-from", "include-from", "filter", "rsh"}}, paths: lastPath, recursive: "r,a,recursive,archive"},
 	"dd":       {kind: Write}, "mkfifo": {kind: Write, grammar: grammar{permute: true, short: "m"}, paths: allPaths},
-	"tar":     {kind: Write, grammar: grammar{permute: true, short: "CfXTbI", long: []string{"directory", "file", "exclude", "strip-components"}}, only: []string{"x", "extract", "get"}, target: []string{"C", "directory"}},
-	"unzip":   {kind: Write, grammar: grammar{permute: true, short: "dx"}, only: []string{"d"}, target: []string{"d"}},
+	"tar":     {kind: Write, grammar: grammar{permute: true, short: "CfXTbI", long: []string{"directory", "file", "exclude", "strip-components"}}, only: []string{"x", "extract", "get"}, target: []string{"C", "directory"}, recursive: "x,extract,get"},
+	"unzip":   {kind: Write, grammar: grammar{permute: true, short: "dx"}, only: []string{"d"}, target: []string{"d"}, recursive: "d"},
 	"curl":    {kind: Write, grammar: grammar{permute: true, short: "odHXuFATeEbcmKrCxUwyYzQtDhP", long: []string{"output", "data", "header", "request", "user"}}, only: []string{"o", "output"}, target: []string{"o", "output"}},
 	"wget":    {kind: Write, grammar: grammar{permute: true, short: "OoPaietTwQUlADRIX", long: []string{"output-document", "output-file", "directory-prefix"}}, only: []string{"O", "output-document", "P", "directory-prefix"}, target: []string{"O", "output-document", "P", "directory-prefix"}},
 	"openssl": {kind: Write}, "ssh-keygen": {kind: Write, grammar: grammar{short: "fbCNtPmEV"}, only: []string{"f", "A"}, target: []string{"f"}},
@@ -164,9 +164,6 @@ func (u *use) acts(argv []string) bool {
 		return false
 	}
 	if u.kind == Sysctl && slices.ContainsFunc(u.operands, func(i int) bool { return strings.Contains(argv[i], "=") }) {
-		return true
-	}
-	if u.kind == SedInPlace && argv[0] == "perl" && slices.ContainsFunc(u.opts, func(o option) bool { return o.name == "i" || o.name == "p" && strings.Contains(argv[o.at], "i") }) {
 		return true
 	}
 	if len(u.only) > 0 && !u.hasOption(u.only) {
