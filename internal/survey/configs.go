@@ -10,8 +10,13 @@ import (
 	"unroot/internal/rootfs"
 )
 
-// maxConfigs limits how many files one image's configuration may have.
-const maxConfigs = 512
+// What is read of one image's configuration at most. No program of the field comes near it; it bounds
+// the work on a hostile image.
+const (
+	maxConfigs     = 512      // files
+	maxConfigBytes = 16 << 20 // of all files together
+	maxDirectives  = 10_000   // of all files together
+)
 
 // configExtensions are the endings that mark a file at the top of a configuration folder as one
 // that is read at start.
@@ -43,6 +48,8 @@ type configs struct {
 	survey *Survey
 	files  []ConfigFile
 	seen   map[string]bool
+
+	bytes, directives int
 }
 
 // fromWord takes a word of a command line that is, or ends in, the path of a file: "/etc/x.conf",

@@ -226,7 +226,7 @@ func (n *needs) ownedIn(root string, uid uint32) []*rootfs.Node {
 		return nil
 	}
 	owned := func(d *rootfs.Node) bool {
-		return d.IsDir() && (d.Entry().UID == uid || gidAsUID(n.survey, d.Entry().GID) == uid && d.Entry().Mode&0o020 != 0)
+		return d.IsDir() && (d.Entry().UID == uid || n.survey.ownGroups[d.Entry().GID] == uid && d.Entry().Mode&0o020 != 0)
 	}
 	var found []*rootfs.Node
 	for child := range node.Children() {

@@ -130,7 +130,7 @@ func (s *Survey) expand(words []string, _ ConfigFile) string {
 // serviceOfOwner takes the one account that owns folders of the program's name in the state roots.
 func serviceOfOwner(s *Survey) *Service {
 	for _, dir := range programStateDirs(s) {
-		for _, id := range []uint32{dir.Entry().UID, gidAsUID(s, dir.Entry().GID)} {
+		for _, id := range []uint32{dir.Entry().UID, s.ownGroups[dir.Entry().GID]} {
 			entry, ok := s.Passwd.ByUID(id)
 			if !ok || id == 0 || id == 65534 {
 				continue
@@ -177,17 +177,25 @@ func (s *Survey) ownerOfMention(mention string) *Service {
 	return s.account(strconv.Itoa(int(dir.Entry().UID)), Evidence{"file", dir.Path(), "the program's own strings name it"})
 }
 
-// gidAsUID is the uid of the account that has the group's name, as Debian makes a group for every
-// service account; 0 where there is none.
-func gidAsUID(s *Survey, gid uint32) uint32 {
-	group, ok := s.Group.ByGID(gid)
-	if !ok {
-		return 0
+// uidsOfGroups is, by group id, the uid of the account that has the group's name, as Debian makes a
+// group for every service account.
+func uidsOfGroups(passwd account.Passwd, group account.Group) map[uint32]uint32 {
+	uids := map[string]uint32{}
+	for entry := range passwd.All() {
+		if _, seen := uids[entry.Name]; !seen {
+			uids[entry.Name] = entry.UID
+		}
 	}
-	if entry, ok := s.Passwd.ByName(group.Name); ok {
-		return entry.UID
+	out := map[uint32]uint32{}
+	for g := range group.All() {
+		if _, seen := out[g.GID]; seen {
+			continue
+		}
+		if uid, ok := uids[g.Name]; ok {
+			out[g.GID] = uid
+		}
 	}
-	return 0
+	return out
 }
 
 func serviceOfName(s *Survey) *Service {

@@ -32,6 +32,8 @@ type Survey struct {
 	Reads       []Read           // paths that must be readable
 	Elevated    []Elevated       // setuid, setgid and file-capability files
 	InsistsOn   []Insist         // programs that refuse to work without uid 0
+
+	ownGroups map[uint32]uint32 // the uid of the account that has a group\'s name, by the group\'s id
 }
 
 // Evidence is why something is believed: a place and what stands there.
@@ -66,6 +68,7 @@ type Service struct {
 func Make(view *image.View) *Survey {
 	s := &Survey{View: view, Exposed: view.Config.ExposedPorts()}
 	s.Passwd, s.Group = view.Accounts()
+	s.ownGroups = uidsOfGroups(s.Passwd, s.Group)
 	s.readUser()
 	s.Story = entrypoint.Read(tree{view}, entrypoint.Start{
 		Entrypoint: view.Config.Entrypoint(),
