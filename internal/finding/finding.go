@@ -89,17 +89,29 @@ type Edit struct {
 	New   string `json:"new"`
 }
 
+// distinct is the edits in their order, each once.
+func distinct(edits []Edit) []Edit {
+	seen := make(map[Edit]bool, len(edits))
+	once := make([]Edit, 0, len(edits))
+	for _, e := range edits {
+		if !seen[e] {
+			seen[e] = true
+			once = append(once, e)
+		}
+	}
+	return once
+}
+
 // ErrOverlap is returned by Apply when two edits touch the same bytes.
 var ErrOverlap = errors.New("edits overlap")
 
 // Apply returns the document with the edits made, in any order of edits, and leaves doc as it is.
-// Equal edits count once. Edits that overlap, or that lie outside the document, are an error.
+// Equal edits count once; different insertions at one place come in the order in which they are given. Edits that overlap, or that lie outside the document, are an error.
 func Apply(doc []byte, edits []Edit) ([]byte, error) {
-	sorted := slices.Clone(edits)
+	sorted := distinct(edits)
 	slices.SortStableFunc(sorted, func(a, b Edit) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End))
 	})
-	sorted = slices.Compact(sorted)
 	out := make([]byte, 0, len(doc)+64)
 	at := 0
 	for _, e := range sorted {

@@ -41,3 +41,36 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRead: whatever the label holds, Read neither panics nor gives a record of another version, and
+// what it gives reads the same when it is written again.
+func FuzzRead(f *testing.F) {
+	f.Add(`{"version":1,"user":"101:0","arbitrary":true,"ports":[{"from":80,"to":8080,"proto":"tcp"}]}`)
+	f.Add(`{"version":2}`)
+	f.Add(`null`)
+	f.Add(`[1`)
+	f.Add(`{"version":1,"ports":[{"from":-1}]}`)
+	f.Fuzz(func(t *testing.T, value string) {
+		r, ok, err := Read(map[string]string{Label: value})
+		if ok == (err != nil) {
+			t.Fatalf("ok %v with error %v", ok, err)
+		}
+		if !ok {
+			return
+		}
+		if r.Version != Version {
+			t.Fatalf("version %d", r.Version)
+		}
+		text, err := r.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, ok, err := Read(map[string]string{Label: text})
+		if !ok || err != nil {
+			t.Fatalf("%s: %v, %v", text, ok, err)
+		}
+		if second, _ := again.Marshal(); second != text {
+			t.Errorf("%s became %s", text, second)
+		}
+	})
+}
