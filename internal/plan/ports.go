@@ -105,8 +105,9 @@ func (m *maker) moveReferences(from, to uint16) {
 			m.edit(f.Path, f.Content, "low-port", why, finding.Edit{Start: ref.Start, End: ref.End, New: strconv.Itoa(int(to))})
 		}
 	}
-	for i, text := range m.survey.View.Config.Healthcheck() {
-		if places := survey.PortReferences(text, from); places != nil {
+	test := m.survey.View.Config.Healthcheck()
+	for i, text := range test {
+		if places := survey.PortReferences(test, i, from); places != nil {
 			m.setArg("Healthcheck", i, filled(places, to), "low-port", survey.Evidence{Source: "config", Where: "config.Healthcheck", Text: text})
 		}
 	}

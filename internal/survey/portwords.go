@@ -83,24 +83,44 @@ func PortVariable(env []string, i int, port uint16) []finding.Edit {
 	return []finding.Edit{{Start: end - len(digits), End: end}}
 }
 
-// loopbackURL is a URL of the container itself: scheme, host, and perhaps a port.
+// loopbackURL is a URL of the container itself: scheme, host, and perhaps a port. What follows must
+// be looked at too: see ownHost.
 var loopbackURL = regexp.MustCompile(`(?i)\b(https?)://(localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0|\$\{?HOSTNAME\}?)(:[0-9]+)?`)
 
-// loopbackAddress is host:port of the container itself.
-var loopbackAddress = regexp.MustCompile(`(?i)(?:^|[\s"'=/@])(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0):([0-9]+)\b`)
+// loopbackAddress is host:port of the container itself, also with the port as a variable's default,
+// and host and port as two words, as nc takes them.
+var loopbackAddress = regexp.MustCompile(`(?i)(?:^|[\s"'=/@])(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::|:\$\{\w+:?-|[ \t]+)([0-9]+)\b`)
+
+// loopbackHost is the container itself as a word of a command line.
+var loopbackHost = regexp.MustCompile(`(?i)^(?:localhost|127\.0\.0\.1|::1|0\.0\.0\.0)$`)
 
 var defaultPorts = map[string]uint16{"http": 80, "https": 443}
 
-// PortReferences finds where a text such as a health check speaks to a port of its own container.
-// A URL without a port means its scheme's: the edit then inserts, and New is ":" for the caller to
-// put the port behind.
-func PortReferences(text string, port uint16) []finding.Edit {
+// ownHost reports whether the host of a URL ends where it was found to end: "localhost/" does,
+// "localhost.example" and "127.0.0.11" do not, and behind a ":" comes a port that is not written out.
+func ownHost(text string, end int) bool {
+	if end == len(text) {
+		return true
+	}
+	c := text[end]
+	return strings.IndexByte(":.-_%@", c) < 0 && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c < 0x80
+}
+
+// PortReferences finds where the word at i of a command line, such as a health check, speaks to a
+// port of its own container. A URL without a port means its scheme's: the edit then inserts, and New
+// is ":" for the caller to put the port behind.
+func PortReferences(argv []string, i int, port uint16) []finding.Edit {
+	text, digits := argv[i], strconv.Itoa(int(port))
+	if text == digits && i > 0 && loopbackHost.MatchString(argv[i-1]) {
+		return []finding.Edit{{Start: 0, End: len(text)}}
+	}
 	var edits []finding.Edit
 	seen := map[int]bool{}
 	for _, m := range loopbackURL.FindAllStringSubmatchIndex(text, -1) {
 		scheme := strings.ToLower(text[m[2]:m[3]])
 		switch {
-		case m[6] >= 0 && text[m[6]+1:m[7]] == strconv.Itoa(int(port)):
+		case !ownHost(text, m[1]):
+		case m[6] >= 0 && text[m[6]+1:m[7]] == digits:
 			edits = append(edits, finding.Edit{Start: m[6] + 1, End: m[7]})
 			seen[m[6]+1] = true
 		case m[6] < 0 && defaultPorts[scheme] == port:
@@ -108,7 +128,7 @@ func PortReferences(text string, port uint16) []finding.Edit {
 		}
 	}
 	for _, m := range loopbackAddress.FindAllStringSubmatchIndex(text, -1) {
-		if text[m[2]:m[3]] == strconv.Itoa(int(port)) && !seen[m[2]] {
+		if text[m[2]:m[3]] == digits && !seen[m[2]] {
 			edits = append(edits, finding.Edit{Start: m[2], End: m[3]})
 		}
 	}
