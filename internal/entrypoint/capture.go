@@ -16,7 +16,9 @@ func (r *run) capture(s *syntax.CmdSubst, c context) value {
 	fails := c.assigned && c.fails(r.st)
 	inner.tail, inner.ends, inner.exits, inner.returns, inner.assigned = false, fails, fails, fails, false
 	if c.in.dialect == bash {
-		inner.ignored = true // bash clears errexit in $( ) unless inherit_errexit is set
+		// bash clears errexit in $( ) unless inherit_errexit is set, and so does busybox; dash keeps it. /bin/sh
+		// is taken for dash: that calls a command fatal too often, never too rarely.
+		inner.ignored = true
 	}
 	before := r.st
 	r.st = before.fork()

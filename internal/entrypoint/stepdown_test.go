@@ -1,8 +1,11 @@
 package entrypoint
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
+
+	"unroot/internal/oracle"
 )
 
 func TestWithoutStepDown(t *testing.T) {
@@ -65,6 +68,7 @@ func TestWithoutStepDown(t *testing.T) {
 // TestEdits gives the script after the edits of a start as another user, under errexit.
 func TestEdits(t *testing.T) {
 	t.Parallel()
+	shell := oracle.Program(t, "bash")
 	cases := []struct{ script, want string }{
 		{`exec gosu postgres "$@"`, `exec "$@"`},
 		{`exec su-exec redis redis-server "$@"`, `exec redis-server "$@"`},
@@ -125,6 +129,9 @@ func TestEdits(t *testing.T) {
 		got := afterEdits(t, story, "/e.sh", c.script)
 		if got != c.want {
 			t.Errorf("%q\n\tbecomes %q\n\twant    %q", c.script, got, c.want)
+		}
+		if out, err := exec.Command(shell, "-n", "-c", got).CombinedOutput(); err != nil {
+			t.Errorf("%q: bash does not read it: %v\n%s", got, err, out)
 		}
 	}
 }

@@ -154,7 +154,8 @@ func (k Kind) String() string {
 // Guard says which starts reach a place in a script.
 type Guard uint8
 
-// The guards. "Starts as root" includes what happens after a step-down in the same start.
+// The guards. A start as root includes what happens after a step-down in the same start. An exit that may
+// or may not happen before, such as one where a variable is missing, does not count as a condition.
 const (
 	Always      Guard = iota // every start
 	Maybe                    // depends on a condition that is not about the user
