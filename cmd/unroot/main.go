@@ -66,7 +66,11 @@ func run(ctx context.Context, w *world) int {
 	cmd.SetIn(w.in)
 	cmd.SetOut(w.out)
 	cmd.SetErr(w.err)
-	err := cmd.ExecuteContext(ctx)
+	return end(ctx, w.err, cmd.ExecuteContext(ctx))
+}
+
+// end says what a command ended with, and gives the exit code for it.
+func end(ctx context.Context, stderr io.Writer, err error) int {
 	if err == nil {
 		return exitGood
 	}
@@ -75,12 +79,12 @@ func run(ctx context.Context, w *world) int {
 		return exit.code
 	}
 	if ctx.Err() != nil {
-		fmt.Fprintln(w.err, "unroot: interrupted")
+		fmt.Fprintln(stderr, "unroot: interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintf(w.err, "unroot: %v\n", err)
+	fmt.Fprintf(stderr, "unroot: %v\n", err)
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(w.err, "hint: %s\n", hint)
+		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}
 	switch {
 	case exit != nil:
