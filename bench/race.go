@@ -233,14 +233,28 @@ func (l *lab) convertSecond(ctx context.Context, cache string) (time.Duration, e
 	return time.Since(start), err
 }
 
-// find gives the median of a tool, 0 where it did not run.
-func find(laps []lap, name string) time.Duration {
+// find gives the times of a tool, none where it did not run.
+func find(laps []lap, name string) []time.Duration {
 	for _, p := range laps {
 		if p.tool.name == name {
-			return median(p.times)
+			return p.times
 		}
 	}
-	return 0
+	return nil
+}
+
+// paired is the median of the ratios of two tools in each round: what else the machine did in a round
+// met both. It is 0 where one did not run.
+func paired(a, b []time.Duration) float64 {
+	if len(a) == 0 || len(b) == 0 {
+		return 0
+	}
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i].Seconds() / b[i].Seconds()
+	}
+	slices.Sort(ratios)
+	return (ratios[len(ratios)/2] + ratios[(len(ratios)-1)/2]) / 2
 }
 
 // ordered is the laps with the fastest first.

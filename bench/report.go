@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,8 +44,8 @@ func (b bar) holds() bool {
 // bars are those whose tools ran.
 func (r report) bars() (bars []bar) {
 	ratio := func(what, a, b string, limit float64, least bool) {
-		if x, y := find(r.times, a), find(r.times, b); x > 0 && y > 0 {
-			bars = append(bars, bar{what, x.Seconds() / y.Seconds(), limit, least, "×"})
+		if x := paired(find(r.times, a), find(r.times, b)); x > 0 {
+			bars = append(bars, bar{what, x, limit, least, "×"})
 		}
 	}
 	ratio("unroot cold against the decompression floor", "unroot cold", "floor", 1.2, false)
@@ -79,12 +80,12 @@ func (r report) text() string {
 	fmt.Fprintf(&b, "Measured by `make bench` on %s.\n", r.machine)
 	fmt.Fprintf(&b, "Image: Debian with nginx, %d layers, %.0f MB (%.0f MB compressed), %d entries; from and to a registry on loopback.\n",
 		r.image.layers, float64(r.image.opened)/1e6, float64(r.image.compressed)/1e6, r.image.files)
-	fmt.Fprintf(&b, "Medians of %d rounds, all tools in turn in each; every image but the floors' was run under an unknown uid and served.\n\n", r.rounds)
+	fmt.Fprintf(&b, "Medians of %d rounds, all tools in turn in each; a ratio is the median of the rounds' ratios; every image but the floors' was run under an unknown uid and served.\n\n", r.rounds)
 	fmt.Fprintf(&b, "| tool | what is timed | median | fastest | against unroot cold | against unroot warm |\n|---|---|---|---|---|---|\n")
 	cold, warm := find(r.times, "unroot cold"), find(r.times, "unroot warm")
 	for _, p := range ordered(r.times) {
 		m := median(p.times)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", p.tool.name, p.tool.what, seconds(m), seconds(fastest(p.times)), times(m, cold), times(m, warm))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", p.tool.name, p.tool.what, seconds(m), seconds(slices.Min(p.times)), times(p.times, cold), times(p.times, warm))
 	}
 	fmt.Fprintf(&b, "\n| bar | measured | limit | |\n|---|---|---|---|\n")
 	for _, x := range r.bars() {
@@ -99,21 +100,13 @@ func (r report) text() string {
 	return b.String()
 }
 
-func fastest(times []time.Duration) time.Duration {
-	best := times[0]
-	for _, t := range times {
-		best = min(best, t)
-	}
-	return best
-}
-
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }
 
-func times(a, b time.Duration) string {
-	if b == 0 {
+func times(a, b []time.Duration) string {
+	if len(b) == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.2f×", a.Seconds()/b.Seconds())
+	return fmt.Sprintf("%.2f×", paired(a, b))
 }
 
 func sense(least bool) string {
