@@ -68,6 +68,9 @@ func Image(s *survey.Survey, dedicated bool) []finding.Finding {
 // complete fills what is the same for all findings of a check.
 func (c Check) complete(f finding.Finding) finding.Finding {
 	f.ID, f.Reason = c.ID, c.Title
+	for _, twin := range c.Twins {
+		f.Twins = append(f.Twins, twin.Tool+" "+twin.ID)
+	}
 	if f.Severity == finding.Info {
 		f.Severity = c.Severity
 	}

@@ -20,6 +20,9 @@ var pathChecks = []Check{
 		Image: func(s *Subject) []finding.Finding {
 			var found []finding.Finding
 			for _, need := range s.Needs {
+				if need.Why.Source == "volume" {
+					continue // has a check of its own
+				}
 				for _, id := range s.identities() {
 					why, bad := cannotSatisfy(s, id, need)
 					if !bad {

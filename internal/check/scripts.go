@@ -80,7 +80,7 @@ func tasks(s *Subject, kinds []entrypoint.Kind, bad func(entrypoint.Task) (strin
 			f.Location = finding.Location{Field: commandField(s)}
 		}
 		if t.EditNote != "" {
-			f.Hint = t.EditNote + "; " + convertHint
+			f.Hint = convertHint + ": " + t.EditNote
 		}
 		if instead, ok := elsewhere[t.Kind]; ok {
 			f.Hint, f.Edits = instead, nil

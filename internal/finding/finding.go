@@ -67,6 +67,7 @@ type Finding struct {
 	Reason   string   `json:"reason"`           // short and the same every time
 	Detail   string   `json:"detail,omitempty"` // specific to this place
 	Hint     string   `json:"hint,omitempty"`   // what to do
+	Twins    []string `json:"twins,omitempty"`  // ids of other tools for the same thing, such as "hadolint DL3002"
 	Edits    []Edit   `json:"edits,omitempty"`  // edits to the file at Location.Path that mend it
 }
 

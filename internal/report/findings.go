@@ -52,6 +52,9 @@ func FindingsText(w io.Writer, img Image) error {
 		if f.Hint != "" {
 			fmt.Fprintf(&b, "          → %s\n", f.Hint)
 		}
+		if len(f.Twins) > 0 {
+			fmt.Fprintf(&b, "          elsewhere: %s\n", strings.Join(f.Twins, ", "))
+		}
 	}
 	if len(img.Findings) == 0 {
 		b.WriteString("\nno findings\n")
