@@ -28,7 +28,7 @@ var pathChecks = []Check{
 					if !bad {
 						continue
 					}
-					f := at(need.Path, fmt.Sprintf("%s: %s (%s)", who(id), why, need.Why), convertHint)
+					f := at(need.Path, fmt.Sprintf("by %s: %s (%s)", who(id), why, need.Why), convertHint)
 					if !need.Sure {
 						f.Severity = finding.Medium
 					}
@@ -49,7 +49,7 @@ var pathChecks = []Check{
 					why, bad := cannotSatisfy(s, id, survey.Need{Path: path.Clean("/" + v), Dir: true})
 					if bad {
 						found = append(found, finding.Finding{Location: finding.Location{Field: "config.Volumes", Path: v},
-							Detail: fmt.Sprintf("%s: %s", who(id), why), Hint: convertHint})
+							Detail: fmt.Sprintf("by %s: %s", who(id), why), Hint: convertHint})
 						break
 					}
 				}
@@ -79,11 +79,11 @@ var pathChecks = []Check{
 				if s.IsVolume(dir) {
 					continue
 				}
-				kind, hint := "a volume", "docker run --read-only -v NAME:"+dir+"; in Kubernetes a persistentVolumeClaim"
+				detail, hint := "what is written here must be kept: a volume", "docker run --read-only -v NAME:"+dir+"; in Kubernetes a persistentVolumeClaim"
 				if survey.Ephemeral(dir) {
-					kind, hint = "a tmpfs (emptyDir)", "docker run --read-only --tmpfs "+dir+"; in Kubernetes an emptyDir"
+					detail, hint = "what is written here may be lost: a tmpfs", "docker run --read-only --tmpfs "+dir+"; in Kubernetes an emptyDir"
 				}
-				found = append(found, at(dir, "written: mount "+kind, hint))
+				found = append(found, at(dir, detail, hint))
 			}
 			return found
 		},

@@ -19,11 +19,11 @@ So an image that is meant to run everywhere listens above 1023. unroot moves the
 			for _, port := range s.LowPorts() {
 				listens := s.ListensOn(port, "")
 				if len(listens) == 0 {
-					found = append(found, one("config.ExposedPorts", fmt.Sprintf("%d: where the program is told to listen on it was not found", port),
+					found = append(found, one("config.ExposedPorts", fmt.Sprintf("%d, and where the program is told to listen on it was not found", port),
 						fmt.Sprintf("tell the program, and unroot convert --port %d=%d; or set net.ipv4.ip_unprivileged_port_start", port, port+8000))...)
 				}
 				for _, l := range listens {
-					f := finding.Finding{Detail: fmt.Sprintf("%d: %s", port, l.Why.Text), Hint: convertHint}
+					f := finding.Finding{Detail: fmt.Sprintf("%d (%s)", port, l.Why.Text), Hint: convertHint}
 					if l.Directive != nil {
 						f.Location = finding.Location{Path: l.Config.Path, Line: l.Directive.Line}
 					} else {

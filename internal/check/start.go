@@ -87,7 +87,7 @@ func unreadable(s *Subject, of func(survey.Read) bool) []finding.Finding {
 			if strict, yes := survey.OwnerStrict(place.Path); yes {
 				hint = fmt.Sprintf("it must not get group rights (%s demands %s): let the program make its own, or mount it as a secret", strict.Reader, strict.Demand)
 			}
-			found = append(found, at(place.Path, fmt.Sprintf("%s: %s (%s)", who(id), answer, r.Why), hint))
+			found = append(found, at(place.Path, fmt.Sprintf("by %s: %s (%s)", who(id), answer, r.Why), hint))
 			break
 		}
 	}
