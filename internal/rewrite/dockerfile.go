@@ -5,10 +5,15 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"unroot/internal/image"
 	"unroot/internal/plan"
+	"unroot/internal/record"
 )
 
 // Dockerfile lowers a plan to a Dockerfile that starts from the image. It builds with BuildKit and
@@ -19,6 +24,9 @@ func Dockerfile(v *image.View, p plan.Plan, ref string) ([]byte, error) {
 	d := &dockerfile{view: v}
 	d.line("# Written by unroot plan --dockerfile. It gives what unroot convert gives, at the price of")
 	d.line("# larger layers: a builder copies a file to change its owner or mode.")
+	if !strings.HasPrefix(ref, "docker") {
+		d.line("# %s is nothing that a builder can start from: load it into an engine, and name it here.", ref)
+	}
 	d.line("FROM %s", from(v, ref))
 	if p.Empty() {
 		d.line("# nothing to do: the image runs as a regular user already")
@@ -28,13 +36,18 @@ func Dockerfile(v *image.View, p plan.Plan, ref string) ([]byte, error) {
 		d.line("# The image has no shell, which the RUN lines below need: unroot convert does without one.")
 	}
 	d.line("USER 0:0")
+	if inVolume(v, p) {
+		d.line("# BuildKit keeps what is changed below a VOLUME; the classic builder throws it away.")
+	}
 	for _, c := range d.commands(p) {
 		d.line("%s", c)
 	}
 	if err := d.edits(p); err != nil {
 		return nil, err
 	}
-	d.config(p)
+	if err := d.config(p); err != nil {
+		return nil, err
+	}
 	return []byte(d.text.String()), nil
 }
 
@@ -62,6 +75,25 @@ func from(v *image.View, ref string) string {
 func hasShell(v *image.View) bool {
 	_, err := v.Tree.Resolve("/bin/sh")
 	return err == nil
+}
+
+// inVolume reports whether an operation changes what lies below a declared volume.
+func inVolume(v *image.View, p plan.Plan) bool {
+	return slices.ContainsFunc(p.Operations, func(op plan.Operation) bool {
+		at := ""
+		switch e := op.Effect.(type) {
+		case plan.MakeDir:
+			at = e.Path
+		case plan.Grant:
+			at = e.Path
+		case plan.GrantFile:
+			at = e.Path
+		}
+		return slices.ContainsFunc(v.Config.Volumes(), func(volume string) bool {
+			volume = path.Clean("/" + volume)
+			return at == volume || strings.HasPrefix(at, volume+"/")
+		})
+	})
 }
 
 // commands is the RUN lines for directories, owners, modes and removed files.
@@ -112,24 +144,44 @@ func (d *dockerfile) edits(p plan.Plan) error {
 			d.line("RUN sed -i %s %s", script, quote(f.Path))
 			continue
 		}
-		if tail, ok := bytes.CutPrefix(f.After, f.Before); ok && len(f.Before) > 0 && bytes.HasSuffix(f.Before, []byte("\n")) && bytes.HasSuffix(tail, []byte("\n")) && printable(tail) && !bytes.ContainsRune(tail, '\\') {
-			d.line("RUN echo %s >> %s", quote(string(bytes.TrimSuffix(tail, []byte("\n")))), quote(f.Path))
+		if tail, ok := bytes.CutPrefix(f.After, f.Before); ok && bytes.HasSuffix(f.Before, []byte("\n")) && bytes.HasSuffix(tail, []byte("\n")) && printable(tail) {
+			d.line("RUN printf '%%s\\n' %s >> %s", quote(string(bytes.TrimSuffix(tail, []byte("\n")))), quote(f.Path))
 			continue
 		}
-		d.line("RUN echo %s | base64 -d > %s", base64.StdEncoding.EncodeToString(f.After), quote(f.Path))
+		d.whole(f)
 	}
 	return nil
 }
 
-// printable reports whether a text is one line that a shell can hold in quotes.
+// maxArgument is below what the kernel takes as one argument (MAX_ARG_STRLEN in linux/binfmts.h, 128
+// KiB): a RUN line is one argument of the shell.
+const maxArgument = 64 << 10
+
+// whole writes a file's content anew, in parts that a shell takes.
+func (d *dockerfile) whole(f FileDiff) {
+	into := ">"
+	for part := range slices.Chunk(f.After, maxArgument/4*3) {
+		d.line("RUN echo %s | base64 -d %s %s", base64.StdEncoding.EncodeToString(part), into, quote(f.Path))
+		into = ">>"
+	}
+	if len(f.After) == 0 {
+		d.line("RUN : > %s", quote(f.Path))
+	}
+}
+
+// printable reports whether a text is one line that a shell can hold in quotes, and builders in
+// their messages, which are UTF-8.
 func printable(b []byte) bool {
 	text := bytes.TrimSuffix(b, []byte("\n"))
-	return !bytes.ContainsAny(text, "\n\x00\r") && len(b) > 0
+	return !bytes.ContainsAny(text, "\n\x00\r") && len(b) > 0 && utf8.Valid(b)
 }
 
 // sedScript is the -e arguments that turn before into after, where both have the same lines but for
 // some that change or go.
 func sedScript(before, after []byte) (string, bool) {
+	if !utf8.Valid(before) { // in a UTF-8 locale "." is no other byte
+		return "", false
+	}
 	old, new := bytes.SplitAfter(before, []byte("\n")), bytes.SplitAfter(after, []byte("\n"))
 	var script []string
 	i, j := 0, 0
@@ -151,7 +203,8 @@ func sedScript(before, after []byte) (string, bool) {
 			return "", false
 		}
 	}
-	return strings.Join(script, " "), j == len(new) && len(script) > 0
+	text := strings.Join(script, " ")
+	return text, j == len(new) && len(script) > 0 && len(text) < maxArgument
 }
 
 func sedReplacement(s string) string {
@@ -160,7 +213,7 @@ func sedReplacement(s string) string {
 
 // config is the lines for the config's fields. ENTRYPOINT takes CMD with it in a Dockerfile, so that
 // is written again.
-func (d *dockerfile) config(p plan.Plan) {
+func (d *dockerfile) config(p plan.Plan) error {
 	args := map[string][]string{
 		"Entrypoint": d.view.Config.Entrypoint(), "Cmd": d.view.Config.Cmd(), "Healthcheck": d.view.Config.Healthcheck(),
 	}
@@ -184,7 +237,7 @@ func (d *dockerfile) config(p plan.Plan) {
 		}
 	}
 	if changed["Healthcheck"] {
-		d.line("HEALTHCHECK %s", healthcheck(args["Healthcheck"]))
+		d.healthcheck(args["Healthcheck"])
 	}
 	if changed["Entrypoint"] {
 		d.line("ENTRYPOINT %s", list(args["Entrypoint"]))
@@ -193,16 +246,49 @@ func (d *dockerfile) config(p plan.Plan) {
 		d.line("CMD %s", list(args["Cmd"]))
 	}
 	d.line("USER %s", user)
+	rec, err := recordOf(d.view, p).Marshal()
+	d.line("LABEL %s=%s", record.Label, quoteWord(rec))
+	return err
 }
 
-func healthcheck(test []string) string {
-	if len(test) == 2 && test[0] == "CMD-SHELL" {
-		return "CMD " + test[1]
+// healthcheck is a HEALTHCHECK line with the image's own options, which the line would set back.
+func (d *dockerfile) healthcheck(test []string) {
+	var c struct {
+		Config struct {
+			Shell       []string
+			Healthcheck struct {
+				Interval, Timeout, StartPeriod, StartInterval time.Duration
+				Retries                                       int
+			}
+		}
 	}
-	if len(test) > 1 && test[0] == "CMD" {
-		return "CMD " + list(test[1:])
+	_ = json.Unmarshal(d.view.Config.Bytes(), &c) // what cannot be read has its default
+	line := "HEALTHCHECK"
+	h := c.Config.Healthcheck
+	for _, o := range []struct {
+		name  string
+		value time.Duration
+	}{{"interval", h.Interval}, {"timeout", h.Timeout}, {"start-period", h.StartPeriod}, {"start-interval", h.StartInterval}} {
+		if o.value > 0 {
+			line += fmt.Sprintf(" --%s=%s", o.name, o.value)
+		}
 	}
-	return "NONE"
+	if h.Retries > 0 {
+		line += fmt.Sprintf(" --retries=%d", h.Retries)
+	}
+	shell := c.Config.Shell
+	if len(shell) == 0 {
+		shell = []string{"/bin/sh", "-c"}
+	}
+	switch {
+	case len(test) == 2 && test[0] == "CMD-SHELL" && strings.ContainsAny(test[1], "\n\\"): // not one line, or not as it stands
+		line += " CMD " + list(append(slices.Clone(shell), test[1]))
+	case len(test) == 2 && test[0] == "CMD-SHELL":
+		line += " CMD " + test[1]
+	case len(test) > 1 && test[0] == "CMD":
+		line += " CMD " + list(test[1:])
+	}
+	d.line("%s", line)
 }
 
 func list(words []string) string {
