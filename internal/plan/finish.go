@@ -51,6 +51,7 @@ func (m *maker) finish() Plan {
 		return cmp.Compare(order[a.Effect.Kind()], order[b.Effect.Kind()])
 	})
 	m.startFromFirst(p.Operations)
+	p.Repeated = m.repeated
 	slices.Sort(p.Ephemeral)
 	slices.Sort(p.Persistent)
 	return p

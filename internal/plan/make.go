@@ -7,6 +7,7 @@ import (
 
 	"unroot/internal/account"
 	"unroot/internal/finding"
+	"unroot/internal/record"
 	"unroot/internal/rootfs"
 	"unroot/internal/survey"
 )
@@ -16,6 +17,9 @@ import (
 // options that cannot be met.
 func Make(s *survey.Survey, opts Options) (Plan, error) {
 	m := &maker{survey: s, opts: opts.withDefaults(), attrs: map[string]Attr{}, made: map[string]bool{}, args: map[string][]finding.Edit{}}
+	if r, ok, err := record.Read(s.View.Config.Labels()); ok && err == nil {
+		m.repeated = min(max(r.Repeated, 0), m.opts.Repeat) // what was within the limit then is not in the way now: the limit holds for both together
+	}
 	if err := m.chooseIdentity(); err != nil {
 		return Plan{}, err
 	}

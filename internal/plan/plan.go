@@ -19,6 +19,7 @@ type Plan struct {
 	Tasks      []Task           // privileged tasks of the entrypoint, and what becomes of each
 	Open       []Open           // what the image alone does not decide
 	Notes      []string         // what the user should know, with no effect on the image
+	Repeated   int64            // bytes of files that are repeated to change owner or mode, here and in conversions before
 }
 
 // Empty reports whether there is nothing to do.

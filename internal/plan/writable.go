@@ -17,7 +17,7 @@ func (m *maker) makeWritable() {
 	needs := slices.Clone(m.survey.Needs)
 	for _, p := range m.opts.Writable {
 		if at, ok := survey.Locate(m.survey.View.Tree, p); ok {
-			needs = append(needs, survey.Need{Path: at.Path, Dir: true, Tree: true, Sure: true,
+			needs = append(needs, survey.Need{Path: at.Path, Dir: !at.Exists || at.Node.IsDir(), Tree: true, Sure: true,
 				Why: survey.Evidence{Source: "flag", Text: "--writable " + p}})
 		}
 	}
@@ -139,8 +139,12 @@ func (m *maker) filesScope(files []*rootfs.Node) string {
 // satisfyMissing makes a directory that the image says is written. One whose program demands to own
 // it is left to the program: its parent is opened instead.
 func (m *maker) satisfyMissing(need survey.Need) {
-	if m.isStrictPath(need.Path) {
+	switch {
+	case m.isStrictPath(need.Path):
 		m.satisfyParent(need)
+		return
+	case survey.Closed(need.Path):
+		m.openClosed(need, need.Path)
 		return
 	}
 	m.makeDir(need.Path, "not-writable", need.Why)

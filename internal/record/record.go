@@ -26,6 +26,7 @@ type Record struct {
 	Ephemeral  []string `json:"ephemeral,omitempty"`  // directories that are written and may be lost
 	Persistent []string `json:"persistent,omitempty"` // directories that are written and must be kept
 	Open       []Open   `json:"open,omitempty"`       // what the conversion left open
+	Repeated   int64    `json:"repeated,omitempty"`   // bytes of files that were repeated to change owner or mode
 }
 
 // Port is a port that was moved.

@@ -31,6 +31,7 @@ var optionSets = []string{
 	"writable=/srv/cache writable=/etc/app writable=/run",
 	"env=HOME=/opt/home env=NEW=1 env=PATH=/x",
 	"repeat=1",
+	"repeat=32",
 	"group=dedicated writable=/srv/cache setuid=strip keep-ports",
 }
 

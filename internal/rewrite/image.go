@@ -190,7 +190,7 @@ func movePort(v *image.View, e plan.MovePort) image.Change {
 func recordOf(v *image.View, p plan.Plan) record.Record {
 	r := record.Record{
 		Version: record.Version, Source: v.Image.Digest.String(), User: v.Config.User(), Arbitrary: p.ForArbitrary(),
-		Ephemeral: p.Ephemeral, Persistent: p.Persistent,
+		Ephemeral: p.Ephemeral, Persistent: p.Persistent, Repeated: p.Repeated,
 	}
 	for _, op := range p.Operations {
 		if e, ok := op.Effect.(plan.SetUser); ok {
