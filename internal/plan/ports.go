@@ -64,16 +64,35 @@ func (m *maker) movePort(from, to uint16) {
 			return
 		}
 	}
-	proto := "tcp"
 	for _, l := range listens {
 		m.moveListen(l, to)
-		if l.Proto != "" {
-			proto = l.Proto
-		}
 	}
 	m.moveReferences(from, to)
 	m.moveExposed(from, to)
-	m.plan.Ports = append(m.plan.Ports, PortMove{From: from, To: to, Proto: proto})
+	for _, proto := range m.protocols(from, listens) {
+		m.plan.Ports = append(m.plan.Ports, PortMove{From: from, To: to, Proto: proto})
+	}
+}
+
+// protocols is those of a port, as the image exposes it and as its configuration binds it; TCP where
+// nothing says so.
+func (m *maker) protocols(port uint16, listens []survey.Listen) []string {
+	var protos []string
+	for _, e := range m.survey.Exposed {
+		if e.Number == port {
+			protos = append(protos, e.Proto)
+		}
+	}
+	for _, l := range listens {
+		if l.Proto != "" {
+			protos = append(protos, l.Proto)
+		}
+	}
+	if len(protos) == 0 {
+		return []string{"tcp"}
+	}
+	slices.Sort(protos)
+	return slices.Compact(protos)
 }
 
 // moveListen edits one place that names the port.

@@ -280,8 +280,12 @@ func globIn(t *rootfs.Tree, dir, part string) []string {
 }
 
 // appPrefix is the folder of an application that does not live in the system's own: for
-// /usr/local/apache2/bin/httpd it is /usr/local/apache2. Empty for programs of the system.
+// /usr/local/apache2/bin/httpd it is /usr/local/apache2. Empty for programs of the system, and for one
+// whose path is not known.
 func appPrefix(program string) string {
+	if !path.IsAbs(program) {
+		return ""
+	}
 	dir := path.Dir(program)
 	switch path.Base(dir) {
 	case "bin", "sbin":

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"unroot/internal/finding"
+	"unroot/internal/image"
 	"unroot/internal/recipe"
 )
 
@@ -49,18 +50,29 @@ func findListens(s *Survey) []Listen {
 		}
 	}
 	for _, p := range s.Exposed {
-		found = append(found, s.listensIn("Entrypoint", s.View.Config.Entrypoint(), p.Number, p.Proto, PortWords)...)
-		found = append(found, s.listensIn("Cmd", s.View.Config.Cmd(), p.Number, p.Proto, PortWords)...)
-		found = append(found, s.listensIn("Env", s.View.Config.Env(), p.Number, p.Proto, PortVariable)...)
+		found = append(found, s.listensInCommand(p)...)
+		found = append(found, listensIn("Env", s.View.Config.Env(), p, PortVariable)...)
 	}
 	return found
 }
 
-func (s *Survey) listensIn(field string, values []string, port uint16, proto string, look func([]string, int, uint16) []finding.Edit) []Listen {
+// listensInCommand looks at Entrypoint and Cmd as the one command line that they are.
+func (s *Survey) listensInCommand(p image.Port) []Listen {
+	first := len(s.View.Config.Entrypoint())
+	found := listensIn("Entrypoint", slices.Concat(s.View.Config.Entrypoint(), s.View.Config.Cmd()), p, PortWords)
+	for i := range found {
+		if l := &found[i]; l.Index >= first {
+			l.Field, l.Index, l.Why.Where = "Cmd", l.Index-first, "config.Cmd"
+		}
+	}
+	return found
+}
+
+func listensIn(field string, values []string, p image.Port, look func([]string, int, uint16) []finding.Edit) []Listen {
 	var found []Listen
 	for i := range values {
-		if edits := look(values, i, port); edits != nil {
-			found = append(found, Listen{Port: port, Proto: proto, Field: field, Index: i, Edits: edits,
+		if edits := look(values, i, p.Number); edits != nil {
+			found = append(found, Listen{Port: p.Number, Proto: p.Proto, Field: field, Index: i, Edits: edits,
 				Why: Evidence{"config", "config." + field, values[i]}})
 		}
 	}
