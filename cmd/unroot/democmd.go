@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +36,7 @@ keeps its data in a volume, and starts as root to step down to its own user.` + 
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir != "" {
-				return runDemo(cmd.Context(), w, dir)
+				return keepDemo(cmd.Context(), w, dir)
 			}
 			temp, err := os.MkdirTemp("", "unroot-demo-")
 			if err != nil {
@@ -44,6 +47,35 @@ keeps its data in a volume, and starts as root to step down to its own user.` + 
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "keep both images in this folder, an OCI layout")
 	return cmd
+}
+
+// keepDemo runs the demo for who may want to run its images afterwards, and says where that fails:
+// their server is this program, and beside it they hold nothing that a program needs.
+func keepDemo(ctx context.Context, w *world, dir string) error {
+	if err := runDemo(ctx, w, dir); err != nil {
+		return err
+	}
+	if program, err := selfProgram(); err == nil && !standsAlone(program) {
+		fmt.Fprintln(w.err, "note: the server in both images is this program, which is not static for linux/amd64: to run them, build it with GOOS=linux GOARCH=amd64 CGO_ENABLED=0")
+	}
+	return nil
+}
+
+// standsAlone reports whether a program runs in an image for linux/amd64 that has nothing else.
+func standsAlone(program []byte) bool {
+	file, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil || file.Machine != elf.EM_X86_64 {
+		return false
+	}
+	return !slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+}
+
+func selfProgram() ([]byte, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(self)
 }
 
 // demo is the demo's state: the store, and where the two images lie.
@@ -76,11 +108,7 @@ func (d *demo) title(n int, text string) {
 }
 
 func (d *demo) write(ctx context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	program, err := os.ReadFile(self)
+	program, err := selfProgram()
 	if err != nil {
 		return err
 	}
