@@ -24,7 +24,7 @@ func (m *maker) leaveOpen() {
 	}
 	if programs := m.looksUp(); len(programs) > 0 && m.opts.Group == GroupZero {
 		m.open(Open{ID: "passwd-entry", Path: "/etc/passwd", Scope: "arbitrary",
-			What:    fmt.Sprintf("an unknown uid has no passwd entry, and %s look themselves up", strings.Join(programs, ", ")),
+			What:    fmt.Sprintf("an unknown uid has no passwd entry, and programs of the image look themselves up: %s", strings.Join(programs, ", ")),
 			Decides: "CRI-O and Podman add the entry by themselves; Docker and containerd do not: use the fixed uid there, or mount a passwd file"})
 	}
 	if m.opts.Group == GroupDedicated {

@@ -156,6 +156,8 @@ func (m *maker) placeReached(t entrypoint.Task, p placement, task *Task) {
 		if t.EditNote != "" {
 			task.How += "; " + t.EditNote
 		}
+	case m.insisted(t):
+		task.Disposition = Undecided
 	case t.Fatal && (p.edit || p.reached == Undecided || p.reached == ToPlatform && !p.edit):
 		task.Disposition = Undecided
 		m.open(Open{ID: "privileged-task", Path: t.Script,
@@ -170,6 +172,14 @@ func (m *maker) droppedStepDown(kind entrypoint.Kind) bool {
 	return (kind == entrypoint.StepDown || kind == entrypoint.Sudo) && slices.ContainsFunc(m.plan.Operations, func(o Operation) bool {
 		_, ok := o.Effect.(SetArgs)
 		return ok && o.Mends == "step-down"
+	})
+}
+
+// insisted reports whether the task starts a program that is left open by itself: see leaveOpen.
+func (m *maker) insisted(t entrypoint.Task) bool {
+	name, _, _ := strings.Cut(t.Text, " ")
+	return t.Kind == entrypoint.Cron && slices.ContainsFunc(m.survey.InsistsOn, func(i survey.Insist) bool {
+		return path.Base(i.Program) == path.Base(name)
 	})
 }
 

@@ -131,6 +131,7 @@ func (d *delta) repeat(p string, attr *plan.Attr, edits []finding.Edit, stripCap
 	if err != nil {
 		return err
 	}
+	was := layer.Cost(c.entry)
 	if attr != nil {
 		c.entry.UID, c.entry.GID, c.entry.Mode = attr.UID, attr.GID, attr.Mode
 	}
@@ -141,6 +142,7 @@ func (d *delta) repeat(p string, attr *plan.Attr, edits []finding.Edit, stripCap
 		c.entry.Facts = &facts
 	}
 	c.edits = append(c.edits, edits...)
+	d.cost += layer.Cost(c.entry) - was
 	return nil
 }
 

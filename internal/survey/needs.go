@@ -142,7 +142,7 @@ func (n *needs) fromTask(t entrypoint.Task, p entrypoint.Path) {
 	switch t.Kind {
 	case entrypoint.MakeDir, entrypoint.Chown:
 		need.Tree = p.Recursive
-		need.Dir = need.Dir || t.Kind == entrypoint.MakeDir
+		need.Dir = need.Dir || t.Kind == entrypoint.MakeDir || p.Recursive
 	case entrypoint.SedInPlace: // writes a new file beside the old one and renames it
 		n.add(path.Dir(where), Need{Dir: true, Sure: known, Why: need.Why})
 	case entrypoint.Write, entrypoint.Remove:
