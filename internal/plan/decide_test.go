@@ -205,14 +205,14 @@ root:x:0:
 		{"executable stays executable", "d 0755 0:0 /d\nf 0744 0:0 9 /d/x", "writable=/d", []string{"/d/ 0:0 0755 → 65532:0 0775", "/d/x 0:0 0744 → 65532:0 0774, its 9 bytes repeated"}, nil},
 		{"owner-strict never gets group bits", "d 0755 0:0 /d\nf 0600 0:0 9 /d/id_rsa\nf 0400 0:0 9 /d/.erlang.cookie\nd 0700 0:0 /d/.gnupg\nf 0600 0:0 9 /d/.gnupg/x", "writable=/d",
 			[]string{"/d/ 0:0 0755 → 65532:0 0775"}, []string{"owner-strict /d/.erlang.cookie", "owner-strict /d/.gnupg", "owner-strict /d/id_rsa"}},
-		{"a database in use stays its owner's", "d 0700 9:9 /d\nf 0600 9:9 3 /d/PG_VERSION\nf 0600 9:9 3 /d/base", "writable=/d", nil, nil},
+		{"a database in use stays its owner's", "d 0700 9:9 /d\nf 0600 9:9 3 /d/PG_VERSION\nf 0600 9:9 3 /d/base", "writable=/d", nil, []string{"strict-directory /d"}},
 		{"beyond the limit", "d 0755 0:0 /d\nf 0600 0:0 90 /d/a\nf 0600 0:0 9 /d/b", "writable=/d repeat=50", []string{"/d/ 0:0 0755 → 65532:0 0775"}, []string{"files-not-repeated /d"}},
 		{"dedicated group", "d 0755 0:0 /d\nd 0755 0:0 /run", "group=dedicated writable=/d writable=/run", []string{"/d/ 0:0 0755 → 65532:65532 0755", "/run/ 0:0 0755 → 0:65532 0775"}, nil},
 		{"through a link", "d 0755 0:0 /real\nl /d real", "writable=/d", []string{"/real/ 0:0 0755 → 65532:0 0775"}, nil},
 		{"through a dangling link", "l /d /real/deep", "writable=/d", []string{"/real/ made, 0:0 0755", "/real/deep/ made, 65532:0 0775"}, nil},
 		{"a relative dangling link in a linked directory", "d 0755 0:0 /a/b\nl /x /a/b\nl /a/b/d ../real", "writable=/x/d", []string{"/a/real/ made, 65532:0 0775"}, nil},
 		{"a file", "f 0600 0:0 9 /d", "writable=/d", []string{"/d 0:0 0600 → 65532:0 0660, its 9 bytes repeated"}, nil},
-		{"below a file leads nowhere", "f 0600 0:0 9 /d", "writable=/d/x", nil, nil},
+		{"below a file leads nowhere", "f 0600 0:0 9 /d", "writable=/d/x", nil, []string{"leads-nowhere /d/x"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

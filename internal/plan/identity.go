@@ -206,7 +206,7 @@ func (m *maker) closeAccountFiles() {
 		from := AttrOf(node.Entry())
 		to := from
 		to.Mode &^= 0o022
-		if from.UID == m.plan.Identity.UID {
+		if to.Mode&0o200 != 0 {
 			to.UID = 0
 		}
 		if to != from {

@@ -16,14 +16,35 @@ const write = rootfs.Read | rootfs.Write | rootfs.Exec
 func (m *maker) makeWritable() {
 	needs := slices.Clone(m.survey.Needs)
 	for _, p := range m.opts.Writable {
-		if at, ok := survey.Locate(m.survey.View.Tree, p); ok {
+		if at, ok := m.locate(p, "--writable"); ok {
 			needs = append(needs, survey.Need{Path: at.Path, Dir: !at.Exists || at.Node.IsDir(), Tree: true, Sure: true,
 				Why: survey.Evidence{Source: "flag", Text: "--writable " + p}})
 		}
 	}
+	for _, p := range m.survey.View.Config.Volumes() {
+		m.locate(path.Clean("/"+p), "VOLUME")
+	}
+	// What the image says itself comes first, so that a grant rests on that where there is both.
+	slices.SortStableFunc(needs, func(a, b survey.Need) int { return strength(b) - strength(a) })
 	for _, need := range needs {
 		m.satisfy(need)
 	}
+}
+
+func strength(n survey.Need) int {
+	if n.Sure {
+		return 1
+	}
+	return 0
+}
+
+// locate finds a path that somebody named, and says where it leads nowhere.
+func (m *maker) locate(p, named string) (survey.Place, bool) {
+	at, ok := survey.Locate(m.survey.View.Tree, p)
+	if !ok {
+		m.open(Open{ID: "leads-nowhere", Path: p, What: fmt.Sprintf("%s %s leads through a file, or in a circle of links", named, p), Decides: "name the directory that is meant"})
+	}
+	return at, ok
 }
 
 func (m *maker) satisfy(need survey.Need) {
@@ -50,14 +71,26 @@ func (m *maker) satisfyDir(node *rootfs.Node, need survey.Need) {
 		}
 		return
 	}
-	if _, strict := m.survey.IsStrictDir(node); strict && m.isPopulated(node) {
-		return // see moveStrictDirs
+	if rule, strict := m.survey.IsStrictDir(node); strict && m.isPopulated(node) {
+		m.openStrictDir(node, rule)
+		return
 	}
 	m.grantDir(dir, write, "not-writable", need.Why)
 	m.written(dir)
 	if need.Tree && !survey.Shared(dir) {
 		m.openTree(node, need)
 	}
+}
+
+// openStrictDir says that a directory in use stays its owner's.
+func (m *maker) openStrictDir(dir *rootfs.Node, rule survey.StrictDir) {
+	attr := AttrOf(dir.Entry())
+	if m.allowed(attr, write) {
+		return
+	}
+	m.open(Open{ID: "strict-directory", Path: dir.Path(), Scope: m.scope(attr, write),
+		What:    fmt.Sprintf("%s (%s) holds data in the image, and %s demands %s", dir.Path(), attr, rule.Reader, rule.Demand),
+		Decides: fmt.Sprintf("--uid %d, its owner; or an empty directory for %s", attr.UID, rule.Env)})
 }
 
 // openClosed says that a system directory is written, which is not made writable.
@@ -241,9 +274,7 @@ func (m *maker) moveStrictDir(rule survey.StrictDir, value string, at survey.Pla
 	why := survey.Evidence{Source: "config", Where: "config.Env", Text: fmt.Sprintf("%s=%s, and %s demands %s", rule.Env, value, rule.Reader, rule.Demand)}
 	switch {
 	case at.Exists && m.survey.InUse(rule, at.Node):
-		m.open(Open{ID: "strict-directory", Path: at.Path, Scope: "arbitrary",
-			What:    fmt.Sprintf("%s holds data in the image, and %s demands %s", at.Path, rule.Reader, rule.Demand),
-			Decides: fmt.Sprintf("the fixed uid %d, or an empty directory named by %s", m.plan.Identity.UID, rule.Env)})
+		m.openStrictDir(at.Node, rule)
 	case at.Exists || volume:
 		to := path.Join(value, rule.Below)
 		m.setVariable(rule.Env, to, "strict-directory", why)
