@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -50,24 +48,15 @@ keeps its data in a volume, and starts as root to step down to its own user.` + 
 }
 
 // keepDemo runs the demo for who may want to run its images afterwards, and says where that fails:
-// their server is this program, and beside it they hold nothing that a program needs.
+// their server is this program.
 func keepDemo(ctx context.Context, w *world, dir string) error {
 	if err := runDemo(ctx, w, dir); err != nil {
 		return err
 	}
-	if program, err := selfProgram(); err == nil && !standsAlone(program) {
-		fmt.Fprintln(w.err, "note: the server in both images is this program, which is not static for linux/amd64: to run them, build it with GOOS=linux GOARCH=amd64 CGO_ENABLED=0")
+	if runtime.GOOS != "linux" {
+		fmt.Fprintf(w.err, "note: the server in both images is this program, which is for %s: they do not run\n", runtime.GOOS)
 	}
 	return nil
-}
-
-// standsAlone reports whether a program runs in an image for linux/amd64 that has nothing else.
-func standsAlone(program []byte) bool {
-	file, err := elf.NewFile(bytes.NewReader(program))
-	if err != nil || file.Machine != elf.EM_X86_64 {
-		return false
-	}
-	return !slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 }
 
 func selfProgram() ([]byte, error) {
@@ -114,7 +103,11 @@ func (d *demo) write(ctx context.Context) error {
 	}
 	d.title(1, "A sample image that runs as root")
 	fmt.Fprintf(d.world.out, "%s\n", sample.About)
-	img, err := sample.Image(program)
+	libraries, err := librariesOf(program)
+	if err != nil {
+		return err
+	}
+	img, err := sample.Image(program, libraries, runtime.GOARCH)
 	if err != nil {
 		return err
 	}

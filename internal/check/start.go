@@ -25,7 +25,7 @@ var startChecks = []Check{
 				}
 				found = append(found, f)
 			}
-			return found
+			return append(found, missingLoaders(s)...)
 		},
 	},
 	{
@@ -60,6 +60,22 @@ var startChecks = []Check{
 			return nil
 		},
 	},
+}
+
+// missingLoaders is the programs of the start that need a loader (an ELF program's PT_INTERP) which the
+// image has not: the kernel then says "no such file or directory" of the program itself.
+func missingLoaders(s *Subject) []finding.Finding {
+	var found []finding.Finding
+	for _, r := range s.Reads {
+		program, err := s.View.Tree.Resolve(r.Why.Where)
+		if r.Why.Text != survey.ItsInterpreter || err != nil || program.Entry().Facts == nil || !program.Entry().Facts.ELF {
+			continue // of a script, the reader of the start says so
+		}
+		if _, err := s.View.Tree.Resolve(r.Path); err != nil {
+			found = append(found, at(r.Why.Where, fmt.Sprintf("its interpreter %s is missing", r.Path), "mend the image: a program that was linked for another one needs its libraries too"))
+		}
+	}
+	return found
 }
 
 // problem is what is wrong with the start, with what is known of it.

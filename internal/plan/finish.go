@@ -48,13 +48,24 @@ func (m *maker) finish() Plan {
 	})
 	p.Operations = foldArgs(p.Operations)
 	slices.SortStableFunc(p.Operations, func(a, b Operation) int {
-		return cmp.Compare(order[a.Effect.Kind()], order[b.Effect.Kind()])
+		return cmp.Or(cmp.Compare(order[a.Effect.Kind()], order[b.Effect.Kind()]), cmp.Compare(directory(a.Effect), directory(b.Effect)))
 	})
 	m.startFromFirst(p.Operations)
 	p.Repeated = m.repeated
 	slices.Sort(p.Ephemeral)
 	slices.Sort(p.Persistent)
 	return p
+}
+
+// directory is the path of a directory that is made or granted; other operations keep their order.
+func directory(e Effect) string {
+	switch e := e.(type) {
+	case MakeDir:
+		return e.Path
+	case Grant:
+		return e.Path
+	}
+	return ""
 }
 
 // foldArgs makes one operation of a list that is replaced and has words that change.

@@ -25,26 +25,10 @@ func (m *maker) makeWritable() {
 		m.locate(path.Clean("/"+p), "VOLUME")
 	}
 	// What the image says itself comes first, so that a grant rests on that where there is both.
-	slices.SortStableFunc(needs, func(a, b survey.Need) int { return strength(b) - strength(a) })
+	slices.SortStableFunc(needs, func(a, b survey.Need) int { return b.Strength() - a.Strength() })
 	for _, need := range needs {
 		m.satisfy(need)
 	}
-}
-
-func strength(n survey.Need) int {
-	if n.Sure {
-		return 1
-	}
-	return 0
-}
-
-// locate finds a path that somebody named, and says where it leads nowhere.
-func (m *maker) locate(p, named string) (survey.Place, bool) {
-	at, ok := survey.Locate(m.survey.View.Tree, p)
-	if !ok {
-		m.open(Open{ID: "leads-nowhere", Path: p, What: fmt.Sprintf("%s %s leads through a file, or in a circle of links", named, p), Decides: "name the directory that is meant"})
-	}
-	return at, ok
 }
 
 func (m *maker) satisfy(need survey.Need) {

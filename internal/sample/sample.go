@@ -6,6 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
+	"path"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -41,9 +44,10 @@ const group = `root:x:0:
 demo:x:101:
 `
 
-// Image is the sample. program is the server's binary.
-func Image(program []byte) (*image.Image, error) {
-	base, err := newLayer(
+// Image is the sample for Linux on an architecture, as Go names it. program is the server's binary, and
+// libraries what that needs beside itself, by absolute path: its loader and shared libraries.
+func Image(program []byte, libraries map[string][]byte, architecture string) (*image.Image, error) {
+	entries := []layer.DeltaEntry{
 		dir("/etc", 0, 0, 0o755),
 		file("/etc/passwd", passwd, 0o644),
 		file("/etc/group", group, 0o644),
@@ -52,7 +56,8 @@ func Image(program []byte) (*image.Image, error) {
 		dir("/var", 0, 0, 0o755),
 		dir("/var/log", 0, 0, 0o755),
 		dir("/var/lib", 0, 0, 0o755),
-	)
+	}
+	base, err := newLayer(append(entries, libraryEntries(libraries)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +78,21 @@ func Image(program []byte) (*image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble(base, app)
+	return assemble(architecture, base, app)
+}
+
+// libraryEntries is the files with the directories above them.
+func libraryEntries(libraries map[string][]byte) []layer.DeltaEntry {
+	dirs := map[string]bool{}
+	var entries []layer.DeltaEntry
+	for _, p := range slices.Sorted(maps.Keys(libraries)) {
+		for d := path.Dir(p); d != "/" && !dirs[d]; d = path.Dir(d) {
+			dirs[d] = true
+			entries = append(entries, dir(d, 0, 0, 0o755))
+		}
+		entries = append(entries, file(p, string(libraries[p]), 0o755))
+	}
+	return entries
 }
 
 func dir(p string, uid, gid uint32, mode uint16) layer.DeltaEntry {
@@ -109,9 +128,9 @@ func (m *memory) Open(context.Context) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(m.blob)), nil
 }
 
-func assemble(layers ...*memory) (*image.Image, error) {
+func assemble(architecture string, layers ...*memory) (*image.Image, error) {
 	img := &image.Image{MediaType: ocispec.MediaTypeImageManifest}
-	doc := configOf(layers)
+	doc := configOf(architecture, layers)
 	var err error
 	if img.Config, err = json.Marshal(doc); err != nil {
 		return nil, err
@@ -137,7 +156,7 @@ type healthcheck struct {
 	Test []string
 }
 
-func configOf(layers []*memory) any {
+func configOf(architecture string, layers []*memory) any {
 	type runConfig struct {
 		ocispec.ImageConfig
 		Healthcheck healthcheck
@@ -149,7 +168,7 @@ func configOf(layers []*memory) any {
 		History []ocispec.History `json:"history"`
 	}
 	doc := document{
-		Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"},
+		Platform: ocispec.Platform{OS: "linux", Architecture: architecture},
 		Config: runConfig{
 			ImageConfig: ocispec.ImageConfig{
 				Entrypoint:   []string{Server, "demo-server", "/etc/demo/demo.conf"},

@@ -58,7 +58,7 @@ func (n *needs) add(p string, need Need) {
 // sorted merges the needs of one path: by path, the surest first.
 func (n *needs) sorted() []Need {
 	slices.SortStableFunc(n.found, func(a, b Need) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), -cmp.Compare(rank(a), rank(b)))
+		return cmp.Or(cmp.Compare(a.Path, b.Path), -cmp.Compare(a.Strength(), b.Strength()))
 	})
 	var out []Need
 	for _, need := range n.found {
@@ -73,7 +73,8 @@ func (n *needs) sorted() []Need {
 	return out
 }
 
-func rank(n Need) int {
+// Strength orders evidence: what the image says itself is stronger than convention.
+func (n Need) Strength() int {
 	if n.Sure {
 		return 1
 	}

@@ -16,6 +16,9 @@ type Read struct {
 	Why  Evidence
 }
 
+// ItsInterpreter is the text of the evidence for a program's interpreter or loader.
+const ItsInterpreter = "its interpreter"
+
 // findReads collects what must be readable or executable for the program to start.
 func findReads(s *Survey) []Read {
 	var found []Read
@@ -31,7 +34,7 @@ func findReads(s *Survey) []Read {
 		}
 		add(step.Path, want, Evidence{"program", where(step), "started as " + argv(step)})
 		for _, interp := range interpreters(s.View.Tree, step.Path) {
-			add(interp, rootfs.Exec, Evidence{"program", step.Path, "its interpreter"})
+			add(interp, rootfs.Exec, Evidence{"program", step.Path, ItsInterpreter})
 		}
 	}
 	for _, f := range s.Configs {
