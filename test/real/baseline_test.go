@@ -15,7 +15,7 @@ const (
 // root, and they do not under a uid that they do not know. Without it the tests of the converted
 // images could not fail.
 func TestBaseline(t *testing.T) {
-	for _, s := range services {
+	for _, s := range slices.Concat(services, others) {
 		t.Run(s.sample, func(t *testing.T) {
 			t.Parallel()
 			image := built(t, s.sample)
@@ -24,12 +24,6 @@ func TestBaseline(t *testing.T) {
 		})
 	}
 }
-
-// namedUser is the one sample whose packager did not leave it to root.
-const namedUser = "app-user"
-
-// stepDown are the samples that keep no process with uid 0 once they serve, though they start as root.
-var stepDown = []string{namedUser, "redis", "redis-unguarded", "postgres"}
 
 func baselineServes(t *testing.T, s service, image string) {
 	c, err := start(t, image, slices.Concat(noNetwork, s.options))
@@ -47,10 +41,10 @@ func baselineServes(t *testing.T, s service, image string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if isRoot := uid == "0"; isRoot == (s.sample == namedUser) {
+	if isRoot := uid == "0"; isRoot == (s.remains == noRoot) {
 		t.Errorf("docker exec id -u says %q", uid)
 	}
-	if stepsDown := slices.Contains(stepDown, s.sample); stepsDown == (len(root) > 0) {
+	if stays := s.remains == rootParent; stays != (len(root) > 0) {
 		t.Errorf("processes with uid 0: %v", root)
 	}
 }

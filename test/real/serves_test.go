@@ -47,6 +47,40 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// TestOthersServe runs more samples. Each serves, or the plan names what is open: never neither.
+func TestOthersServe(t *testing.T) {
+	for _, s := range others {
+		t.Run(s.sample, func(t *testing.T) {
+			t.Parallel()
+			c := converted(t, s.sample)
+			port := c.port(t, s.port)
+			all, unknown := c.plan.openFor(""), c.plan.openFor("arbitrary")
+			t.Run("as the image says", func(t *testing.T) {
+				servesOrOpen(t, s, c, port, all)
+				if len(c.config.Volumes) > 0 {
+					keepsData(t, s, c, port)
+				}
+			})
+			t.Run("as an arbitrary uid", func(t *testing.T) {
+				servesOrOpen(t, s, c, port, slices.Concat(all, unknown), "--user", arbitrary)
+			})
+		})
+	}
+}
+
+func servesOrOpen(t *testing.T, s service, c conversion, port int, open []string, options ...string) {
+	t.Helper()
+	if len(open) == 0 {
+		servesAs(t, s, c, port, options...)
+		return
+	}
+	container, err := start(t, c.result, slices.Concat(hardened, s.options, options))
+	if err == nil {
+		err = s.serves(t.Context(), container, port, noPatience)
+	}
+	t.Logf("open: %v; serves: %v", open, err == nil)
+}
+
 // servesAs starts the converted image and wants an answer, and no process with uid 0.
 func servesAs(t *testing.T, s service, c conversion, port int, options ...string) {
 	t.Helper()

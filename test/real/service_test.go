@@ -1,15 +1,10 @@
 package real
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +15,7 @@ import (
 type service struct {
 	sample  string
 	port    int      // that the image as built listens on and exposes
+	remains remains  // what is left of root once the image as built serves
 	options []string // of docker run, without which nobody would start it
 	probe   asking
 	kept    asking // whether what the probe wrote outlived its container; nil where it writes nothing
@@ -28,16 +24,38 @@ type service struct {
 // asking is a request to a container; the error says what was wrong with the answer.
 type asking func(ctx context.Context, c *engine.Container, port int) error
 
+// remains is who the processes of an image as built are once it serves.
+type remains int
+
+const (
+	rootParent remains = iota // a process with uid 0 stays
+	rootStarts                // it started as root and stepped down
+	noRoot                    // the packager had chosen another user
+)
+
+// services are the samples that the promise names.
 var services = []service{
 	{sample: "nginx", port: 80, probe: httpOK("Welcome to nginx")},
 	{sample: "apache2", port: 80, probe: httpOK("It works")},
 	{sample: "haproxy", port: 80, probe: httpOK("served")},
-	{sample: "redis", port: 6379, probe: redisWrites, kept: redisKept},
-	{sample: "redis-unguarded", port: 6379, probe: redisWrites, kept: redisKept},
+	{sample: "redis", port: 6379, remains: rootStarts, probe: redisWrites, kept: redisKept},
+	{sample: "redis-unguarded", port: 6379, remains: rootStarts, probe: redisWrites, kept: redisKept},
 	{sample: "nginx-sed", port: 80, probe: httpOK("hello")},
 	{sample: "app-volume", port: 80, probe: httpOK("served"), kept: appKept},
-	{sample: "app-user", port: 8000, probe: httpOK("served")},
-	{sample: "postgres", port: 5432, probe: postgresWrites, kept: postgresKept, options: []string{"--env", "POSTGRES_PASSWORD=secret"}},
+	{sample: "app-user", port: 8000, remains: noRoot, probe: httpOK("served")},
+	{sample: "postgres", port: 5432, remains: rootStarts, probe: postgresWrites, kept: postgresKept, options: []string{"--env", "POSTGRES_PASSWORD=secret"}},
+}
+
+// others are samples that the promise is not made for by name: the mechanism must carry them.
+var others = []service{
+	{sample: "lighttpd", port: 80, remains: rootStarts, probe: httpOK("")},
+	{sample: "mariadb", port: 3306, remains: rootStarts, probe: greets("MariaDB")},
+	{sample: "squid", port: 3128, probe: answersHTTP},
+	{sample: "bind9", port: 53, remains: rootStarts, probe: connects},
+	{sample: "supervisord", port: 80, probe: httpOK("php says 42")},
+	{sample: "setpriv-app", port: 80, remains: rootStarts, probe: httpOK("served")},
+	{sample: "su-memcached", port: 11211, remains: rootStarts, probe: memcachedAnswers},
+	{sample: "mosquitto", port: 1883, remains: rootStarts, probe: connects},
 }
 
 // noNetwork leaves the container its own loopback.
@@ -54,109 +72,6 @@ var hardened = append([]string{
 // arbitrary is a uid that no image knows, with group 0, as OpenShift assigns them.
 const arbitrary = "1000700000:0"
 
-// httpOK asks for / and wants status 200 and a page that says something.
-func httpOK(says string) asking {
-	return func(ctx context.Context, c *engine.Container, port int) error {
-		client := http.Client{Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext:       c.Dial,
-		}}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
-		if err != nil {
-			return err
-		}
-		res, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-		if err != nil {
-			return err
-		}
-		if res.StatusCode != http.StatusOK || !strings.Contains(string(body), says) {
-			return fmt.Errorf("GET / answered %s: %.200q, want 200 and %q", res.Status, body, says)
-		}
-		return nil
-	}
-}
-
-// appKept wants a count above those of one container's life.
-func appKept(ctx context.Context, c *engine.Container, _ int) error {
-	count, err := c.Exec(ctx, "cat", "data/count")
-	if err == nil && len(count) == 1 && count < "4" {
-		err = fmt.Errorf("the request count is %s, want 4: two containers, each started twice", count)
-	}
-	return err
-}
-
-// redisWrites wants a PONG, and data that the server can write to its disk.
-func redisWrites(ctx context.Context, c *engine.Container, port int) error {
-	return redisSays(ctx, c, port, [][2]string{{"PING", "+PONG"}, {"INCR kept", ":"}, {"SAVE", "+OK"}})
-}
-
-// redisKept wants the count of two containers, each started twice.
-func redisKept(ctx context.Context, c *engine.Container, port int) error {
-	return redisSays(ctx, c, port, [][2]string{{"INCR kept", ":5"}})
-}
-
-func redisSays(ctx context.Context, c *engine.Container, port int, exchanges [][2]string) error {
-	conn, err := c.Dial(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	answers := bufio.NewReader(conn)
-	for _, exchange := range exchanges {
-		if err := ask(conn, answers, exchange[0], exchange[1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ask sends one line and wants a line that begins with the answer.
-func ask(conn net.Conn, answers *bufio.Reader, command, want string) error {
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
-		return err
-	}
-	got, err := answers.ReadString('\n')
-	if err != nil {
-		return err
-	}
-	if got = strings.TrimSpace(got); !strings.HasPrefix(got, want) {
-		return fmt.Errorf("%s answered %q, want %q", command, got, want)
-	}
-	return nil
-}
-
-// postgresWrites asks as a client over TCP does, with the password, and writes a row.
-func postgresWrites(ctx context.Context, c *engine.Container, port int) error {
-	return postgresSays(ctx, c, port, "42", "create table if not exists kept (v int)",
-		"insert into kept values (1)", "select 41 + 1")
-}
-
-// postgresKept wants the rows of two containers, each started twice.
-func postgresKept(ctx context.Context, c *engine.Container, port int) error {
-	return postgresSays(ctx, c, port, "4", "select count(*) from kept")
-}
-
-func postgresSays(ctx context.Context, c *engine.Container, port int, want string, sql ...string) error {
-	url := fmt.Sprintf("postgresql://postgres:secret@127.0.0.1:%d/postgres", port)
-	args := []string{"psql", url, "--no-psqlrc", "--tuples-only", "--no-align", "--quiet"}
-	for _, command := range sql {
-		args = append(args, "--command", command)
-	}
-	out, err := c.Exec(ctx, args...)
-	if err == nil && strings.TrimSpace(out) != want {
-		err = fmt.Errorf("%s answered %q, want %q", sql[len(sql)-1], out, want)
-	}
-	return err
-}
-
 // errEnded says that a container's first process ended before it served.
 var errEnded = errors.New("the container ended")
 
@@ -164,10 +79,16 @@ var errEnded = errors.New("the container ended")
 func (s service) serves(ctx context.Context, c *engine.Container, port int, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var said error // what was wrong before the time was up
 	for {
 		err := s.probe(ctx, c, port)
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() == nil {
+			said = err
+		} else if said != nil {
+			err = said
 		}
 		if running, inspect := c.Running(ctx); inspect == nil && !running {
 			err = errEnded
