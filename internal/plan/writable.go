@@ -31,6 +31,15 @@ func (m *maker) makeWritable() {
 	}
 }
 
+// locate finds a path that somebody named, and says where it leads nowhere.
+func (m *maker) locate(p, named string) (survey.Place, bool) {
+	at, ok := survey.Locate(m.survey.View.Tree, p)
+	if !ok {
+		m.open(Open{ID: "leads-nowhere", Path: p, What: fmt.Sprintf("%s %s leads through a file, or in a circle of links", named, p), Decides: "name the directory that is meant"})
+	}
+	return at, ok
+}
+
 func (m *maker) satisfy(need survey.Need) {
 	node, err := m.survey.View.Tree.Lookup(need.Path)
 	exists := err == nil
