@@ -58,7 +58,7 @@ func (m *maker) satisfy(need survey.Need) {
 // satisfyDir opens a directory, and what is below it where that is written too.
 func (m *maker) satisfyDir(node *rootfs.Node, need survey.Need) {
 	dir := node.Path()
-	if survey.Closed(dir) {
+	if survey.Closed(dir) && !m.survey.MountPoint(dir) {
 		if !m.allowed(AttrOf(node.Entry()), write) {
 			m.openClosed(need, dir)
 		}

@@ -53,6 +53,16 @@ func Closed(dir string) bool {
 	return slices.Contains(closedDirs, dir) || below(dir, "/proc") || below(dir, "/sys") || below(dir, "/dev")
 }
 
+// mountPoints are closed directories in which no system keeps anything: an image that declares one a
+// volume means that volume.
+var mountPoints = []string{"/home", "/media", "/mnt", "/opt"}
+
+// MountPoint reports whether the image declares the directory itself a volume, and it is one that may
+// be handed over as such.
+func (s *Survey) MountPoint(dir string) bool {
+	return slices.Contains(mountPoints, dir) && slices.ContainsFunc(s.View.Config.Volumes(), func(v string) bool { return path.Clean("/"+v) == dir })
+}
+
 // below reports whether p is dir or lies in it.
 func below(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir) && p[len(dir)] == '/'
