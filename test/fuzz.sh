@@ -4,17 +4,22 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:?how long each, such as 3s}
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
 count=0
-while read -r package; do
-	while read -r target; do
-		printf '%s %s\n' "${package#unroot/}" "$target"
-		# two workers: more would only wait for each other on the two cores of a small machine
-		go test "$package" -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 2 >"${log:=$(mktemp)}" 2>&1 ||
-			{ cat "$log"; exit 1; }
+for package in $(grep -rl --include='*_test.go' '^func Fuzz' internal cmd | xargs -n 1 dirname | sort -u); do
+	targets=$(go test "./$package" -list '^Fuzz')
+	for target in $(grep '^Fuzz' <<<"$targets"); do
+		printf '%s %s ' "$package" "$target"
+		if ! go test "./$package" -run '^$' -fuzz "^$target\$" -fuzztime "$time" >"$log" 2>&1; then
+			echo
+			cat "$log"
+			exit 1
+		fi
 		tail -n 1 "$log"
 		count=$((count + 1))
-	done < <(go test "$package" -list '^Fuzz' | grep '^Fuzz')
-done < <(grep -rl --include='*_test.go' '^func Fuzz' internal cmd | xargs -r -n 1 dirname | sort -u | sed 's|^|unroot/|')
-rm -f "${log:-}"
+	done
+done
 echo "fuzz: $count targets, $time each"
 [ "$count" -gt 0 ]
