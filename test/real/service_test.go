@@ -54,7 +54,7 @@ var others = []service{
 	{sample: "bind9", port: 53, remains: rootStarts, probe: connects},
 	{sample: "supervisord", port: 80, probe: httpOK("php says 42")},
 	{sample: "setpriv-app", port: 80, remains: rootStarts, probe: httpOK("served")},
-	{sample: "su-memcached", port: 11211, remains: rootStarts, probe: memcachedAnswers},
+	{sample: "su-memcached", port: 11211, probe: memcachedAnswers},
 	{sample: "mosquitto", port: 1883, remains: rootStarts, probe: connects},
 }
 
