@@ -224,16 +224,14 @@ var searchPath = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/us
 
 // looksUp is the programs of the image that look themselves up.
 func (m *maker) looksUp() []string {
-	var found []string
-	for _, name := range lookups {
-		starts := slices.ContainsFunc(m.survey.Story.Programs, func(p entrypoint.Program) bool { return path.Base(p.Path) == name })
-		installed := slices.ContainsFunc(searchPath, func(dir string) bool {
-			_, err := m.survey.View.Tree.Resolve(dir + "/" + name)
-			return err == nil
-		})
-		if starts || installed {
-			found = append(found, name)
-		}
-	}
-	return found
+	return slices.DeleteFunc(slices.Clone(lookups), func(name string) bool { return !m.installed(name) })
+}
+
+// installed reports whether the image has the program: in a usual place, or as one that starts.
+func (m *maker) installed(name string) bool {
+	starts := slices.ContainsFunc(m.survey.Story.Programs, func(p entrypoint.Program) bool { return path.Base(p.Path) == name })
+	return starts || slices.ContainsFunc(searchPath, func(dir string) bool {
+		_, err := m.survey.View.Tree.Resolve(dir + "/" + name)
+		return err == nil
+	})
 }

@@ -34,6 +34,8 @@ func Make(s *survey.Survey, opts Options) (Plan, error) {
 		m.dropUserOptions()
 	}
 	m.placeTasks()
+	m.dropScriptOptions()
+	m.trustDirs()
 	m.disarm()
 	m.closeAccountFiles()
 	m.leaveOpen()

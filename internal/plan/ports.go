@@ -101,6 +101,10 @@ func (m *maker) moveListen(l survey.Listen, to uint16) {
 		m.edit(l.Config.Path, l.Config.Content, "low-port", l.Why, recipe.MovePort(l.Config.Content, *l.Directive, to))
 		return
 	}
+	if l.Script != "" {
+		m.edit(l.Script, l.Content, "low-port", l.Why, filled(l.Edits, to)...)
+		return
+	}
 	m.setArg(l.Field, l.Index, filled(l.Edits, to), "low-port", l.Why)
 }
 

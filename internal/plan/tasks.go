@@ -64,6 +64,26 @@ func (m *maker) dropUserOptions() {
 	}
 }
 
+// dropScriptOptions takes the same options out of scripts, where they name the user that now runs: an
+// unknown uid cannot become that user. What another edit touches stays as that leaves it.
+func (m *maker) dropScriptOptions() {
+	for _, o := range m.survey.ScriptOptions {
+		entry, _ := m.survey.Passwd.ByName(o.Value)
+		if !m.survey.RunsRoot || entry.UID != m.plan.Identity.UID || m.edited(o.Script, o.Start, o.End) {
+			continue
+		}
+		m.edit(o.Script, o.Content, "drops-privileges", o.Why, finding.Edit{Start: o.Start, End: o.End})
+	}
+}
+
+// edited reports whether an edit touches the bytes of a file.
+func (m *maker) edited(p string, start, end int) bool {
+	return slices.ContainsFunc(m.plan.Operations, func(o Operation) bool {
+		e, ok := o.Effect.(EditFile)
+		return ok && e.Path == p && slices.ContainsFunc(e.Edits, func(edit finding.Edit) bool { return edit.Start < end && start < edit.End })
+	})
+}
+
 // placement is where tasks of a kind go when nothing better is known.
 type placement struct {
 	reached Disposition // the start of a regular user gets there

@@ -19,6 +19,17 @@ type UserOption struct {
 	Group bool     // it names a group
 }
 
+// ScriptOption is the same in a script that starts a program. Only the one spelling "--user=NAME" counts
+// there: "-u" and "--username" are what clients of databases call the user that they log in as.
+type ScriptOption struct {
+	Script  string
+	Content []byte
+	Start   int // with the blank before it
+	End     int
+	Value   string
+	Why     Evidence
+}
+
 var (
 	userFlags  = []string{"-u", "--user", "-user", "--uid", "--username", "--runas", "--run-as-user"}
 	groupFlags = []string{"-g", "--group", "-group", "--gid", "--groupname"}
@@ -62,6 +73,26 @@ func (s *Survey) userOption(words []string, i int) (UserOption, bool) {
 		return o, known
 	}
 	return o, false
+}
+
+// findScriptOptions looks at the commands with which scripts start programs.
+func findScriptOptions(s *Survey) []ScriptOption {
+	var found []ScriptOption
+	for _, step := range s.Story.Steps {
+		c, ok := s.commandOf(step)
+		if !ok || step.Path == "" || step.Guard == entrypoint.RootOnly {
+			continue
+		}
+		for _, w := range wordPattern.FindAllStringIndex(c.text, -1) {
+			value, is := strings.CutPrefix(c.text[w[0]:w[1]], "--user=")
+			if _, known := s.Passwd.ByName(value); !is || !known || w[0] == 0 || c.text[w[0]-1] != ' ' {
+				continue
+			}
+			found = append(found, ScriptOption{Script: c.script, Content: c.content, Start: c.start + w[0] - 1, End: c.start + w[1],
+				Value: value, Why: Evidence{"script", place(c.script, step.Line), strings.TrimSpace(c.text)}})
+		}
+	}
+	return found
 }
 
 // commandsOf is what the commands in configuration files start, as a supervisor does: the programs, and

@@ -19,7 +19,9 @@ type Listen struct {
 	Directive *recipe.Directive //
 	Field     string            // "Entrypoint", "Cmd" or "Env", with Index
 	Index     int               //
-	Edits     []finding.Edit    // places of the port in the field's string, with the port as New
+	Script    string            // path of a script, with Content
+	Content   []byte            //
+	Edits     []finding.Edit    // places of the port in the field's string or in the script; New is empty
 	Why       Evidence
 }
 
@@ -52,6 +54,28 @@ func findListens(s *Survey) []Listen {
 	for _, p := range s.Exposed {
 		found = append(found, s.listensInCommand(p)...)
 		found = append(found, listensIn("Env", s.View.Config.Env(), p, PortVariable)...)
+		found = append(found, s.listensInScripts(p)...)
+	}
+	return found
+}
+
+// listensInScripts looks at the commands with which scripts start the image's programs.
+func (s *Survey) listensInScripts(p image.Port) []Listen {
+	var found []Listen
+	for _, step := range s.Story.Programs {
+		c, ok := s.commandOf(step)
+		if !ok {
+			continue
+		}
+		edits := portsInLine(c.text, p.Number)
+		for i := range edits {
+			edits[i].Start += c.start
+			edits[i].End += c.start
+		}
+		if edits != nil {
+			found = append(found, Listen{Port: p.Number, Proto: p.Proto, Script: c.script, Content: c.content, Edits: edits,
+				Why: Evidence{"script", place(c.script, step.Line), strings.TrimSpace(c.text)}})
+		}
 	}
 	return found
 }

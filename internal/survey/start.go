@@ -30,3 +30,38 @@ func argv(step entrypoint.Step) string {
 func isScript(step entrypoint.Step) bool {
 	return step.What == entrypoint.Shell || step.What == entrypoint.Script
 }
+
+// command is the text of a script that starts a step: its line, with the lines that continue it.
+type command struct {
+	script  string // path
+	content []byte // of the script
+	start   int    // of the text in it
+	text    string
+}
+
+// commandOf finds the text that starts a step. ok is false for what the image config starts itself.
+func (s *Survey) commandOf(step entrypoint.Step) (command, bool) {
+	if !strings.HasPrefix(step.Script, "/") || step.Line < 1 {
+		return command{}, false
+	}
+	content, err := s.View.Content(step.Script)
+	if err != nil {
+		return command{}, false
+	}
+	start, n := 0, 1
+	for line := range strings.Lines(string(content)) {
+		if n == step.Line {
+			break
+		}
+		start, n = start+len(line), n+1
+	}
+	end := start
+	for line := range strings.Lines(string(content[start:])) {
+		end += len(line)
+		if !strings.HasSuffix(strings.TrimRight(line, "\r\n"), "\\") {
+			break
+		}
+	}
+	text := strings.TrimRight(string(content[start:end]), "\r\n")
+	return command{step.Script, content, start, text}, n == step.Line && text != ""
+}

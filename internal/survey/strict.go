@@ -109,3 +109,19 @@ func (s *Survey) InUse(rule StrictDir, dir *rootfs.Node) bool {
 	_, err := s.View.Tree.Lookup(path.Join(dir.Path(), rule.Marker))
 	return err == nil
 }
+
+// Trust is a program that compares the owner of a directory with who runs, and the system's
+// configuration file in which the directories are named that it works in all the same.
+type Trust struct {
+	Program string
+	File    string
+	Text    string // what is added for one directory; %s is its path
+	Why     string
+}
+
+// Trusts is the data behind plans for programs that distrust a directory of another owner.
+var Trusts = []Trust{
+	// git since 2.35.2: "fatal: detected dubious ownership in repository" (setup.c,
+	// ensure_valid_ownership); safe.directory is read from the system's configuration by every such version.
+	{Program: "git", File: "/etc/gitconfig", Text: "[safe]\n\tdirectory = %s\n", Why: "git works only in directories of its own user, or in those that safe.directory names"},
+}

@@ -18,20 +18,21 @@ type Survey struct {
 	Passwd account.Passwd
 	Group  account.Group
 
-	User        account.User     // the config's USER, parsed
-	UserErr     error            // why USER could not be parsed or resolved
-	Current     account.Identity // who the image runs as today; uid 0 where UserErr is set
-	RunsRoot    bool             // that is uid 0
-	Story       entrypoint.Story // what starts
-	UserOptions []UserOption     // words of the command line that tell a program to change its user
-	Service     *Service         // the account that the image means to run as; nil where it names none
-	Configs     []ConfigFile     // configuration files of what starts
-	Listens     []Listen         // where a port is named
-	Exposed     []image.Port     // ports that the config declares
-	Needs       []Need           // paths that are written
-	Reads       []Read           // paths that must be readable
-	Elevated    []Elevated       // setuid, setgid and file-capability files
-	InsistsOn   []Insist         // programs that refuse to work without uid 0
+	User          account.User     // the config's USER, parsed
+	UserErr       error            // why USER could not be parsed or resolved
+	Current       account.Identity // who the image runs as today; uid 0 where UserErr is set
+	RunsRoot      bool             // that is uid 0
+	Story         entrypoint.Story // what starts
+	UserOptions   []UserOption     // words of the command line that tell a program to change its user
+	ScriptOptions []ScriptOption   // the same in scripts
+	Service       *Service         // the account that the image means to run as; nil where it names none
+	Configs       []ConfigFile     // configuration files of what starts
+	Listens       []Listen         // where a port is named
+	Exposed       []image.Port     // ports that the config declares
+	Needs         []Need           // paths that are written
+	Reads         []Read           // paths that must be readable
+	Elevated      []Elevated       // setuid, setgid and file-capability files
+	InsistsOn     []Insist         // programs that refuse to work without uid 0
 
 	ownGroups map[uint32]uint32 // the uid of the account that has a group\'s name, by the group\'s id
 }
@@ -84,6 +85,7 @@ func Make(view *image.View) *Survey {
 		s.Story.Tasks = append(s.Story.Tasks, more.Tasks...)
 		s.Configs = findConfigs(s)
 	}
+	s.ScriptOptions = findScriptOptions(s)
 	s.Service = findService(s)
 	s.Listens = findListens(s)
 	s.Needs = findNeeds(s)
