@@ -21,7 +21,7 @@ func (m *maker) disarm() {
 		case m.opts.SetUID == SetUIDStrip || e.Entry.Size <= smallFile || m.survey.Named(e.Path):
 			m.strip(e, "setuid", why)
 		default:
-			why.Text += fmt.Sprintf("; nothing that starts names it, and to repeat it without the bit would add %d bytes (--setuid strip does)", e.Entry.Size)
+			why.Text += fmt.Sprintf("; nothing that starts names it (--setuid strip repeats its %d bytes instead)", e.Entry.Size)
 			m.do(Remove{Path: e.Path, From: AttrOf(e.Entry)}, "setuid", why)
 		}
 	}
