@@ -111,7 +111,7 @@ func checkDiffID(index *layer.Index, want digest.Digest) error {
 // stored bytes then cost no time of the decompression, which is the longest part.
 const (
 	aheadBuffers = 4
-	aheadBytes   = 256 << 10 // of one buffer
+	aheadBytes   = 1 << 20 // of one buffer
 )
 
 func scanLayer(ctx context.Context, l Layer, opts layer.ScanOptions) (*layer.Index, error) {
