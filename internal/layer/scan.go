@@ -128,7 +128,7 @@ func newWalker(s *stream, opts ScanOptions) *walker {
 func (w *walker) each(visit func(rootfs.Entry, *tar.Header) error) error {
 	for {
 		h, err := w.tar.Next()
-		if err == io.EOF { //nolint:errorlint // archive/tar gives it bare at the end
+		if err == io.EOF { // archive/tar gives it bare at the end
 			return nil
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // names are judged below
@@ -152,7 +152,7 @@ func (w *walker) each(visit func(rootfs.Entry, *tar.Header) error) error {
 
 // blame tells whether an error of archive/tar is one of the stream below it, or of the archive.
 func (w *walker) blame(err error) error {
-	if w.in.err != nil && w.in.err != io.EOF { //nolint:errorlint // set by pump, never wrapped
+	if w.in.err != nil && w.in.err != io.EOF { // set by pump, never wrapped
 		return w.in.err
 	}
 	if errors.Is(err, tar.ErrFieldTooLong) {

@@ -87,7 +87,7 @@ type source struct {
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.n.Add(int64(n))
-	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is not the end
+	if err != nil && err != io.EOF { // a wrapped EOF is not the end
 		s.fail.CompareAndSwap(nil, readFailure{err})
 	}
 	return n, err
@@ -157,7 +157,7 @@ func (s *stream) pump(src *source, r *bufio.Reader, c Compression, opts ScanOpti
 			return limit
 		}
 		s.hand(k)
-		if err == io.EOF { //nolint:errorlint // a wrapped EOF is not the end
+		if err == io.EOF { // a wrapped EOF is not the end
 			return io.EOF
 		}
 		if err != nil {
@@ -168,7 +168,7 @@ func (s *stream) pump(src *source, r *bufio.Reader, c Compression, opts ScanOpti
 
 // unexpected turns the end of a stream where its header should be into damage.
 func unexpected(err error) error {
-	if err == io.EOF { //nolint:errorlint // a wrapped EOF is not the end
+	if err == io.EOF { // a wrapped EOF is not the end
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -285,7 +285,7 @@ func (s *stream) Seek(offset int64, whence int) (int64, error) {
 	}
 	for offset > 0 {
 		if len(s.rest) == 0 && !s.next() {
-			if s.err == io.EOF { //nolint:errorlint // set by pump, never wrapped
+			if s.err == io.EOF { // set by pump, never wrapped
 				break
 			}
 			return s.pos, s.err
@@ -303,7 +303,7 @@ func (s *stream) drain() error {
 	for s.next() {
 		s.rest = nil
 	}
-	if s.err != io.EOF { //nolint:errorlint // set by pump, never wrapped
+	if s.err != io.EOF { // set by pump, never wrapped
 		return s.err
 	}
 	return nil
