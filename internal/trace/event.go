@@ -80,7 +80,8 @@ func (c Creds) Root() bool {
 // Log is the events of one run, in order, as the tracer gave them.
 type Log struct {
 	Events []Event `json:"events"`
-	Total  uint64  `json:"total"`           // how many the tracer gave; more than there are where a limit cut them
-	Lost   string  `json:"lost,omitempty"`  // why events are missing, such as "limit of 200000 events"
-	Blind  string  `json:"blind,omitempty"` // what the tracer could not see, such as "seccomp profile of the engine"
+	Total  uint64  `json:"total"`            // how many the tracer gave; more than there are where a limit cut them
+	Steady uint64  `json:"steady,omitempty"` // Seq of the last event before the steady state; 0 where there was none, or where the trace ends with it
+	Lost   string  `json:"lost,omitempty"`   // why events are missing, such as "limit of 200000 events"
+	Blind  string  `json:"blind,omitempty"`  // what the tracer could not see, such as "seccomp profile of the engine"
 }
