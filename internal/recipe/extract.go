@@ -241,8 +241,11 @@ func (r *reading) missing(doc *document, d *dialect) []Directive {
 	return out
 }
 
-// sectionNamed gives the first outermost section of a name, nil without one.
+// sectionNamed gives the first outermost section of a name, nil without one; the file itself for "".
 func (d *document) sectionNamed(name string) *section {
+	if name == "" {
+		return &d.sections[0]
+	}
 	name = d.grammar.fold(name)
 	for i := 1; i < len(d.sections); i++ {
 		if s := &d.sections[i]; s.name == name && s.parent == 0 {

@@ -22,6 +22,11 @@ func (r *reading) recognise() []fit {
 	if len(bytes.TrimSpace(r.content)) == 0 {
 		return nil
 	}
+	if bare, dormant := uncommented(r.content); dormant {
+		// The file of a package that sets nothing yet: what it offers tells whose it is, and the
+		// defaults hold.
+		return (&reading{suffix: r.suffix, content: bare, lower: asciiLower(bare), docs: map[string]*document{}}).specific()
+	}
 	for _, generic := range []bool{false, true} {
 		if generic && bytes.HasPrefix(r.content, []byte("#!")) {
 			return nil // a program: what it assigns is not a setting
@@ -41,6 +46,29 @@ func (r *reading) recognise() []fit {
 		}
 	}
 	return nil
+}
+
+// specific is recognise without the generic dialects.
+func (r *reading) specific() []fit {
+	return slices.DeleteFunc(r.recognise(), func(f fit) bool { return f.dialect.Generic })
+}
+
+// uncommented gives the settings that a file offers in comments, such as "#port=53". dormant is true
+// where every line is a comment or empty, and some offer a setting.
+func uncommented(content []byte) (bare []byte, dormant bool) {
+	for line := range bytes.Lines(content) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		if line[0] != '#' {
+			return nil, false
+		}
+		if len(line) > 1 && ('a' <= line[1] && line[1] <= 'z' || 'A' <= line[1] && line[1] <= 'Z') {
+			bare = append(append(bare, line[1:]...), '\n')
+		}
+	}
+	return bare, len(bare) > 0
 }
 
 // possible tells in one cheap pass whether any sign of the dialect occurs in the bytes at all.

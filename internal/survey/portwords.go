@@ -32,6 +32,9 @@ func PortWords(argv []string, i int, port uint16) []finding.Edit {
 }
 
 func portInWord(word, before string, last bool, port uint16) []finding.Edit {
+	if edits := portInURL(word, port); edits != nil {
+		return edits
+	}
 	digits := strconv.Itoa(int(port))
 	head, ok := strings.CutSuffix(word, digits)
 	if !ok {
@@ -49,6 +52,39 @@ func portInWord(word, before string, last bool, port uint16) []finding.Edit {
 	return nil
 }
 
+// serverURL is an address to listen on that is written as a URL, as slapd and many servers of
+// message queues take it: the host is left out, or every or the container's own address.
+var serverURL = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*)://(?:\*|0\.0\.0\.0|\[::\]|localhost|127\.0\.0\.1|\[::1\])?(:[0-9]+)?(?:[/?,]|$)`)
+
+// schemePorts is the ports that URLs mean which name none (IANA's registry of URI schemes and RFC 4516
+// for ldap).
+var schemePorts = map[string]uint16{"http": 80, "https": 443, "ldap": 389, "ldaps": 636}
+
+// portInURL finds a port in addresses that are written as URLs. Where the scheme means the port, the
+// edit inserts it.
+func portInURL(word string, port uint16) []finding.Edit {
+	var edits []finding.Edit
+	for _, m := range serverURL.FindAllStringSubmatchIndex(word, -1) {
+		switch scheme := strings.ToLower(word[m[2]:m[3]]); {
+		case m[4] >= 0 && word[m[4]+1:m[5]] == strconv.Itoa(int(port)):
+			edits = append(edits, finding.Edit{Start: m[4] + 1, End: m[5]})
+		case m[4] < 0 && schemePorts[scheme] == port:
+			at := authorityEnd(word, m[0], m[1])
+			edits = append(edits, finding.Edit{Start: at, End: at, New: ":"})
+		}
+	}
+	return edits
+}
+
+// authorityEnd is where the host of the URL in word[start:end] ends.
+func authorityEnd(word string, start, end int) int {
+	host := start + strings.Index(word[start:end], "://") + len("://")
+	if i := strings.IndexAny(word[host:], "/?,"); i >= 0 {
+		return host + i
+	}
+	return len(word)
+}
+
 // portsInLine goes over the words of a shell command line. Quotes stay with their words; a word
 // that a quote ends is looked at without it.
 func portsInLine(line string, port uint16) []finding.Edit {
@@ -58,7 +94,7 @@ func portsInLine(line string, port uint16) []finding.Edit {
 	for n, w := range words {
 		word := line[w[0]:w[1]]
 		for _, e := range portInWord(word, before, n == len(words)-1 && n > 0, port) {
-			edits = append(edits, finding.Edit{Start: w[0] + e.Start, End: w[0] + e.End})
+			edits = append(edits, finding.Edit{Start: w[0] + e.Start, End: w[0] + e.End, New: e.New})
 		}
 		before = word
 	}

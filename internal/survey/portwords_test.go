@@ -57,6 +57,10 @@ func TestPortWords(t *testing.T) {
 		{"server --upstream http://example.com:80/ x", "server --upstream http://example.com:80/ x"},
 		{"server --upstream=http://example.com:80 x", "server --upstream=http://example.com:80 x"},
 		{"server --workers 80 x", "server --workers 80 x"},
+		{"slapd -h ldap:///_ldapi:///", "slapd -h ldap:///_ldapi:///"},
+		{"server http:///", "server http://:8080/"},
+		{"server -l http://0.0.0.0:80/,https://:443", "server -l http://0.0.0.0:8080/,https://:443"},
+		{"server --upstream http://db/ http://db:80/", "server --upstream http://db/ http://db:80/"},
 		{"server --timeout=80 x", "server --timeout=80 x"},
 		{"server 80 x", "server 80 x"},
 		{"server --version=80 x", "server --version=80 x"},
@@ -74,6 +78,15 @@ func TestPortWords(t *testing.T) {
 		if diff := cmp.Diff(tt.want, strings.Join(got, " ")); diff != "" {
 			t.Errorf("%s: %s", tt.argv, diff)
 		}
+	}
+}
+
+func TestPortInURL(t *testing.T) {
+	t.Parallel()
+	argv := []string{"slapd", "-h", "ldap:/// ldapi:/// ldaps://*/ ldap://127.0.0.1:389"}
+	want := "ldap://:1389/ ldapi:/// ldaps://*/ ldap://127.0.0.1:1389"
+	if got := moved(t, argv[2], PortWords(argv, 2, 389), 1389); got != want {
+		t.Errorf("%s became %s, want %s", argv[2], got, want)
 	}
 }
 
