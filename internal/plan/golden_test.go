@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ func TestPlans(t *testing.T) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
 			img, ar := imagetest.Load(t, name)
-			s := survey.Make(imagetest.View(t, img))
+			s := survey.WithSeen(imagetest.View(t, img), seen(t, ar))
 			for _, line := range optionLines(ar) {
 				compare(t, ar, strings.TrimSpace("plan "+line), render(t, s, line))
 			}
@@ -44,6 +45,17 @@ func TestPlans(t *testing.T) {
 			}
 		})
 	}
+}
+
+// seen is what the section "seen", a survey.Seen in JSON, says that runs have shown.
+func seen(t *testing.T, ar *txtar.Archive) (s survey.Seen) {
+	t.Helper()
+	if text, ok := imagetest.Section(ar, "seen"); ok {
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
 }
 
 // optionLines is the options to plan with: none, and those that the archive asks for.

@@ -40,6 +40,7 @@ func Make(s *survey.Survey, opts Options) (Plan, error) {
 	m.closeAccountFiles()
 	m.leaveOpen()
 	m.setEnv()
+	m.restOnEvents()
 	return m.finish(), nil
 }
 

@@ -58,7 +58,7 @@ func (m *maker) movePort(from, to uint16) {
 	_, asked := m.opts.Ports[from]
 	if len(listens) == 0 {
 		m.open(Open{ID: "low-port", Path: "",
-			What:    fmt.Sprintf("port %d is exposed, and where the program is told to listen on it was not found", from),
+			What:    fmt.Sprintf("port %d is "+m.portKnown(from)+", and where the program is told to listen on it was not found", from),
 			Decides: fmt.Sprintf("the program's own setting for the port together with --port %d=%d, or net.ipv4.ip_unprivileged_port_start=%d (Docker and containerd 2 set it to 0; CRI-O and Podman do not)", from, to, min(from, survey.PrivilegedPorts))})
 		if !asked {
 			return
@@ -74,7 +74,15 @@ func (m *maker) movePort(from, to uint16) {
 	}
 }
 
-// protocols is those of a port, as the image exposes it and as its configuration binds it; TCP where
+// portKnown is how a port is known.
+func (m *maker) portKnown(port uint16) string {
+	if slices.ContainsFunc(m.survey.Exposed, func(e image.Port) bool { return e.Number == port }) {
+		return "exposed"
+	}
+	return "bound by the original"
+}
+
+// protocols is those of a port, as the image exposes it, as its configuration binds it and as it was seen bound; TCP where
 // nothing says so.
 func (m *maker) protocols(port uint16, listens []survey.Listen) []string {
 	var protos []string
@@ -88,6 +96,7 @@ func (m *maker) protocols(port uint16, listens []survey.Listen) []string {
 			protos = append(protos, l.Proto)
 		}
 	}
+	protos = append(protos, m.survey.BoundProtos(port)...)
 	if len(protos) == 0 {
 		return []string{"tcp"}
 	}

@@ -38,6 +38,7 @@ func findConfigs(s *Survey) []ConfigFile {
 	for _, step := range s.Story.Steps {
 		c.fromScript(step)
 	}
+	c.fromRuns()
 	for i := 0; i < len(c.files) && i < maxConfigs; i++ { // grows with what is included
 		c.fromIncludes(c.files[i])
 	}
@@ -210,17 +211,29 @@ func (c *configs) add(p string, why Evidence) {
 		return
 	}
 	real := node.Path()
-	facts := node.Entry().Facts
-	if c.seen[real] || facts == nil || facts.Content == nil || facts.ELF || isProgram(facts) {
+	content := c.content(node)
+	if c.seen[real] || content == nil {
 		return
 	}
 	c.seen[real] = true
 	c.files = append(c.files, ConfigFile{
 		Path:       real,
-		Content:    facts.Content,
-		Directives: c.survey.heeded(recipe.Read(real, facts.Content)),
+		Content:    content,
+		Directives: c.survey.heeded(recipe.Read(real, content)),
 		Why:        why,
 	})
+}
+
+// content is what is known of a file that is no program; nil where nothing is.
+func (c *configs) content(node *rootfs.Node) []byte {
+	facts := node.Entry().Facts
+	if facts == nil || facts.Content == nil {
+		return c.survey.Seen.Contents[node.Path()]
+	}
+	if facts.ELF || isProgram(facts) {
+		return nil
+	}
+	return facts.Content
 }
 
 // heeded leaves out what a generic key calls a user or a group and the image does not know as one:

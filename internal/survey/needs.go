@@ -32,6 +32,7 @@ func findNeeds(s *Survey) []Need {
 	n.fromOwners()
 	n.fromApplications()
 	n.fromWorkingDir()
+	n.fromRuns()
 	return n.sorted()
 }
 

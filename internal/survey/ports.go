@@ -52,11 +52,14 @@ func findListens(s *Survey) []Listen {
 		}
 	}
 	for _, p := range s.Exposed {
-		found = append(found, s.listensInCommand(p)...)
-		found = append(found, listensIn("Env", s.View.Config.Env(), p, PortVariable)...)
-		found = append(found, s.listensInScripts(p)...)
+		found = append(found, s.listensOf(p)...)
 	}
-	return found
+	return append(found, s.listensSeen()...)
+}
+
+// listensOf looks for a port in the command line, the environment and the scripts.
+func (s *Survey) listensOf(p image.Port) []Listen {
+	return slices.Concat(s.listensInCommand(p), listensIn("Env", s.View.Config.Env(), p, PortVariable), s.listensInScripts(p))
 }
 
 // saidElsewhere reports whether a port that holds because the i-th file names none is named by another
@@ -128,8 +131,8 @@ func (s *Survey) ListensOn(port uint16, proto string) []Listen {
 	})
 }
 
-// LowPorts is the ports below 1024 that the image exposes or that its configuration listens on, in
-// order.
+// LowPorts is the ports below 1024 that the image exposes, that its configuration listens on or that
+// it was seen to bind, in order.
 func (s *Survey) LowPorts() []uint16 {
 	var ports []uint16
 	for _, p := range s.Exposed {
@@ -137,6 +140,9 @@ func (s *Survey) LowPorts() []uint16 {
 	}
 	for _, l := range s.Listens {
 		ports = append(ports, l.Port)
+	}
+	for _, p := range s.boundPorts() {
+		ports = append(ports, p.Number)
 	}
 	ports = slices.DeleteFunc(ports, func(p uint16) bool { return !Low(p) })
 	slices.Sort(ports)

@@ -33,6 +33,7 @@ type Survey struct {
 	Reads         []Read           // paths that must be readable
 	Elevated      []Elevated       // setuid, setgid and file-capability files
 	InsistsOn     []Insist         // programs that refuse to work without uid 0
+	Seen          Seen             // what runs have shown, where there were any
 
 	ownGroups map[uint32]uint32 // the uid of the account that has a group\'s name, by the group\'s id
 }
@@ -66,8 +67,12 @@ type Service struct {
 }
 
 // Make reads an image. It changes nothing and runs nothing.
-func Make(view *image.View) *Survey {
-	s := &Survey{View: view, Exposed: view.Config.ExposedPorts()}
+func Make(view *image.View) *Survey { return WithSeen(view, Seen{}) }
+
+// WithSeen reads an image of which runs have shown something: what they show stands beside what the
+// image says, as evidence of its own.
+func WithSeen(view *image.View, seen Seen) *Survey {
+	s := &Survey{View: view, Exposed: view.Config.ExposedPorts(), Seen: seen}
 	s.Passwd, s.Group = view.Accounts()
 	s.ownGroups = uidsOfGroups(s.Passwd, s.Group)
 	s.readUser()
@@ -89,7 +94,7 @@ func Make(view *image.View) *Survey {
 	s.Service = findService(s)
 	s.Listens = findListens(s)
 	s.Needs = findNeeds(s)
-	s.Reads = findReads(s)
+	s.Reads = append(findReads(s), s.readsSeen()...)
 	s.Elevated = findElevated(view.Tree)
 	s.InsistsOn = findInsists(s)
 	return s
