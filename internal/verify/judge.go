@@ -12,7 +12,10 @@ func Judge(baseline *Outcome, candidate Outcome, e Expect) Verdict {
 	v := Verdict{Word: Proven}
 	judgePrivileges(&v, candidate)
 	judgeTrace(&v, candidate)
-	if judgeBaseline(&v, baseline) {
+	if baseline == nil {
+		v.add(Reason{ID: NoBaseline, Word: Unproven, Text: "there is no baseline to compare with"})
+		judgeAlone(&v, candidate, e)
+	} else if judgeBaseline(&v, *baseline) {
 		c := comparison{baseline: *baseline, candidate: candidate, expect: e, verdict: &v}
 		c.compare()
 	}
@@ -21,13 +24,9 @@ func Judge(baseline *Outcome, candidate Outcome, e Expect) Verdict {
 }
 
 // judgeBaseline reports whether the baseline is a measure at all: it worked itself.
-func judgeBaseline(v *Verdict, baseline *Outcome) bool {
-	if baseline == nil {
-		v.add(Reason{ID: NoBaseline, Word: Unproven, Text: "there is no baseline to compare with"})
-		return false
-	}
+func judgeBaseline(v *Verdict, b Outcome) bool {
 	text := ""
-	switch b := *baseline; {
+	switch {
 	case b.End == EndFailed:
 		text = "the baseline could not be started: " + b.Error
 	case b.End == EndTimeout:
@@ -37,18 +36,36 @@ func judgeBaseline(v *Verdict, baseline *Outcome) bool {
 	case b.End != EndSteady && b.End != EndExited:
 		text = fmt.Sprintf("[internal error] the baseline's end is %q", b.End)
 	}
-	for _, a := range baseline.Answers {
+	for _, a := range b.Answers {
 		if !a.OK && text == "" && a.Probe.Kind != "generic" {
 			text = fmt.Sprintf("the baseline itself does not answer %s: %s", probeName(a.Probe), why(a))
 		}
 	}
-	if h := baseline.Health; h != nil && !h.OK && text == "" {
+	if h := b.Health; h != nil && !h.OK && text == "" {
 		text = "the baseline's own HEALTHCHECK fails: " + why(*h)
 	}
 	if text != "" {
 		v.add(Reason{ID: BaselineFails, Word: Unproven, Text: text})
 	}
 	return text == ""
+}
+
+// judgeAlone looks at what needs no baseline to be wrong.
+func judgeAlone(v *Verdict, o Outcome, e Expect) {
+	c := comparison{candidate: o, expect: e, verdict: v}
+	before := len(v.Reasons)
+	if o.End == EndFailed {
+		c.refute(NotStarted, "it could not be started: "+o.Error)
+	}
+	if o.Health != nil && !o.Health.OK {
+		c.health()
+	}
+	for _, a := range o.Answers {
+		if !a.OK && a.Probe.Kind != "generic" {
+			c.refute(ProbeFails, fmt.Sprintf("%s fails: %s", probeName(a.Probe), why(a)), Evidence{Answer: &a})
+		}
+	}
+	c.explain(before)
 }
 
 // why is what an answer says of itself.

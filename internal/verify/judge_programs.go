@@ -117,26 +117,14 @@ func (c *comparison) benign() {
 		case fresh[d.Seq]:
 			why = "with it the same programs run, the same sockets are listened on and the same answers are given"
 		}
+		class, sentence := trace.Signature(d)
 		c.verdict.Benign = append(c.verdict.Benign, Benign{Events: []uint64{d.Seq}, Count: d.Count, Exe: d.Exe, Call: d.Call, Path: d.Path, Addr: d.Addr,
-			Errno: string(d.Errno), Text: denialText(d), Why: why})
+			Errno: string(d.Errno), Class: class, Text: programText(d.Exe) + " " + sentence, Why: why})
 	}
 }
 
-// denialText is a denial for a person.
-func denialText(d trace.Denial) string {
-	on := strings.TrimSpace(strings.Join([]string{d.Path, d.Target, d.Addr}, " "))
-	if on != "" {
-		on = " on " + on
-	}
-	by := ""
-	if d.Hidden {
-		by = " by the sandbox's seccomp profile"
-	}
-	return fmt.Sprintf("%s of %s%s: %s%s", d.Call, d.Exe, on, d.Errno, by)
-}
-
-// late keeps one from calling harmless what was refused only while the run was being stopped: the
-// steady state shows nothing of it. It counts where the baseline did the same with success, such as a
+// late keeps one from calling harmless what was refused only behind the steady state, while the run was
+// asked or stopped: the steady state shows nothing of it. It counts where the baseline did the same with success, such as a
 // server that saves its data when it ends.
 func (c *comparison) late() {
 	steady := c.candidate.Trace.Steady
@@ -155,7 +143,7 @@ func (c *comparison) late() {
 	}
 	if first != nil {
 		c.verdict.add(Reason{ID: LateDenial, Word: Unproven, Evidence: []Evidence{{Events: events[:min(len(events), maxEvidence)]}},
-			Text: fmt.Sprintf("when it is stopped, %s cannot write %s (%s), which the baseline does", first.Exe, first.Path, first.Errno)})
+			Text: fmt.Sprintf("after its steady state %s cannot write %s (%s), which the baseline does", first.Exe, first.Path, first.Errno)})
 	}
 }
 

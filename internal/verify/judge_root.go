@@ -110,35 +110,34 @@ func judgeTrace(v *Verdict, o Outcome) {
 		v.add(Reason{ID: TraceCut, Word: Unproven, Text: "the run was not traced"})
 		return
 	}
-	if text := gap(l); text != "" {
-		v.add(Reason{ID: TraceGap, Word: Refuted, Text: "the trace has a gap: " + text})
-		return
-	}
-	if l.Lost != "" {
+	whole := l
+	if l.Lost != "" { // what there is must still be the beginning, without a gap
+		whole.Lost, whole.Total, whole.Steady = "", uint64(len(l.Events)), 0
 		v.add(Reason{ID: TraceCut, Word: Unproven, Text: "the trace is not whole: " + l.Lost})
+	}
+	if err := whole.Complete(); err != nil {
+		v.add(Reason{ID: TraceGap, Word: Refuted, Text: "the trace has a gap: " + err.Error()})
+	} else if stranger := unknown(o); stranger != nil && l.Lost == "" {
+		v.add(Reason{ID: TraceGap, Word: Refuted, Text: "the trace has a gap: it does not know " + processText(*stranger), Evidence: []Evidence{{Process: stranger}}})
 	}
 	if l.Blind != "" {
 		v.Differences = append(v.Differences, Difference{What: "what the tracer could not see", After: l.Blind})
 	}
 }
 
-// gap says what is missing from a trace: numbers go from 1 to the total without a gap, unless the
-// trace says that its end was cut; and it begins with a program.
-func gap(l trace.Log) string {
-	for i, e := range l.Events {
-		if e.Seq != uint64(i)+1 {
-			return fmt.Sprintf("event %d is missing", i+1)
+// unknown is a process of the steady state that the trace has not seen begin: runner and tracer number
+// processes alike.
+func unknown(o Outcome) *Process {
+	known := map[int]bool{}
+	for _, e := range o.Trace.Events {
+		known[e.PID], known[e.Child] = true, true
+	}
+	for _, p := range o.Processes {
+		if !known[p.PID] {
+			return &p
 		}
 	}
-	switch n := uint64(len(l.Events)); {
-	case n > l.Total:
-		return fmt.Sprintf("it has %d events, the tracer gave %d", n, l.Total)
-	case n < l.Total && l.Lost == "":
-		return fmt.Sprintf("it has %d events, the tracer gave %d", n, l.Total)
-	case !slices.ContainsFunc(l.Events, func(e trace.Event) bool { return e.Kind == trace.Exec }):
-		return "it has no program"
-	}
-	return ""
+	return nil
 }
 
 // sortReasons puts the worst first, in the order in which they were found.
