@@ -14,18 +14,19 @@ import (
 // enginePath is the PATH of a container whose image names none. moby: pkg/containerfs, DefaultPathEnv.
 const enginePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// execute becomes the program. It returns only with an error, which is an *Error.
-func (s *Spec) execute() error {
+// program is the path of what is to be executed.
+func (s *Spec) program() (string, error) {
 	if len(s.Args) == 0 || s.Args[0] == "" {
-		return &Error{NotFound, "starting a program: no command is given"}
+		return "", &Error{NotFound, "starting a program: no command is given"}
 	}
-	file, err := lookUp(s.Args[0], s.Env)
-	if err != nil {
-		return err
-	}
+	return lookUp(s.Args[0], s.Env)
+}
+
+// execute becomes the program. It returns only with an error, which is an *Error.
+func (s *Spec) execute(file string) error {
 	defaultSignals()
 	// syscall.Exec restores the soft limit of open files that the Go runtime has raised.
-	err = syscall.Exec(file, s.Args, s.Env)
+	err := syscall.Exec(file, s.Args, s.Env)
 	return &Error{kindOf(err), fmt.Sprintf("starting %q: %v", s.Args[0], err)}
 }
 

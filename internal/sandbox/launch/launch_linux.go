@@ -57,6 +57,12 @@ func carryOut(sock *os.File, files int) error {
 	if err := spec.become(); err != nil {
 		return err
 	}
+	// The program is looked up before the filter is there, so that a tracer sees its execve and
+	// next to nothing of ours.
+	file, err := spec.program()
+	if err != nil {
+		return err
+	}
 	if _, err := sock.Write([]byte{wordReady}); err != nil {
 		return err
 	}
@@ -66,7 +72,7 @@ func carryOut(sock *os.File, files int) error {
 	if err := spec.confine(); err != nil {
 		return err
 	}
-	return spec.execute()
+	return spec.execute(file)
 }
 
 // enter goes to where the program runs, and to its working directory.
