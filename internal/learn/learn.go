@@ -31,7 +31,7 @@ type Source struct {
 	Ref  string       // reference, for annotations and the proof
 	Plan plan.Options //
 	Case verify.Case  // options of the runs, and what the proof is to name; Candidate, Baseline, Expect, Ran and Rounds are filled in
-	Seen *survey.Seen // what runs of another platform have shown; nil: nothing
+	Seen *survey.Seen // for Apply: what runs of another platform have shown
 }
 
 // Result is what a conversion came to. The candidate is there whatever the verdict.
@@ -63,9 +63,6 @@ func Convert(ctx context.Context, src Source, runner verify.Runner, watch func(v
 		watch = func(verify.Progress) {}
 	}
 	l := &learner{source: src, runner: runner, watch: watch}
-	if src.Seen != nil {
-		l.seen = *src.Seen
-	}
 	facts := verify.FactsOf(src.View)
 	l.source.Case.Baseline = &facts
 	if err := l.runBaseline(ctx, facts); err != nil && !errors.Is(err, verify.ErrUnavailable) {
@@ -85,6 +82,25 @@ func Convert(ctx context.Context, src Source, runner verify.Runner, watch func(v
 	}
 	l.result.Seen = l.seen
 	return l.result, l.carryRounds()
+}
+
+// Apply makes the candidate of a platform that is not run here, with what runs of another one have
+// shown (Source.Seen): what it names counts where it is there too. There is no proof of it.
+func Apply(ctx context.Context, src Source) (Result, error) {
+	l := &learner{source: src}
+	if src.Seen != nil {
+		l.seen = *src.Seen
+		l.seen.Contents = nil // files of the same name may differ
+	}
+	if err := l.readOpened(ctx); err != nil {
+		return Result{}, err
+	}
+	made, err := plan.Make(survey.WithSeen(src.View, l.seen), src.Plan)
+	if err != nil {
+		return Result{}, err
+	}
+	candidate, err := rewrite.Image(ctx, src.View, made, src.Ref)
+	return Result{Candidate: candidate, Plan: made, Seen: l.seen}, err
 }
 
 type learner struct {

@@ -208,6 +208,32 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+// TestApply: what one platform's runs have shown makes another platform's candidate.
+func TestApply(t *testing.T) {
+	t.Parallel()
+	src := Source{View: imagetest.View(t, imagetest.Parse(t, odd)), Ref: "oci:odd"}
+	learnt, err := Convert(t.Context(), src, &simulated{t: t, steps: oddSteps}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src.View = imagetest.View(t, imagetest.Parse(t, strings.Replace(odd, "nothing", "another build", 1)))
+	src.Seen = &learnt.Seen
+	applied, err := Apply(t.Context(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, op := range applied.Plan.Operations {
+		got = append(got, op.Effect.String())
+	}
+	for _, op := range learnt.Plan.Operations {
+		want = append(want, op.Effect.String())
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func target(e plan.Effect) string {
 	data, err := json.Marshal(e)
 	if err != nil {
