@@ -130,6 +130,9 @@ func (c *Container) dialInside(ctx context.Context, network, address string) (ne
 	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
 
+// PID is the container's first process as the host sees it; 0 where it had ended before anyone looked.
+func (c *Container) PID() int { return c.pid }
+
 // Process is one process of a container, as the host's kernel describes it.
 type Process struct {
 	PID  int

@@ -4,6 +4,7 @@ package sample
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -55,28 +56,45 @@ func (b *Builder) importBase(ctx context.Context) (string, error) {
 	return key, err
 }
 
+// Archive gives the sample as a docker-archive, which nobody may change; the engine does not know
+// it yet, unless it has built it just now.
+func (b *Builder) Archive(ctx context.Context, name string) (path string, err error) {
+	path, _, err = b.archive(ctx, name)
+	return path, err
+}
+
 func (b *Builder) build(ctx context.Context, name string) (string, error) {
-	baseKey, err := b.Base()
-	if err != nil {
-		return "", err
-	}
-	dir, tag := filepath.Join(b.root, name), "unroot.test/"+name+":root"
-	key, err := treeKey(dir, baseKey)
-	if err != nil {
-		return "", fmt.Errorf("building %s: %w", name, err)
-	}
-	fresh := false
-	archive, err := cached("image-"+name+"-", key, func(part string) error {
-		fresh = true
-		return b.buildAndSave(ctx, dir, tag, part)
-	})
-	if err != nil {
-		return "", fmt.Errorf("building %s: %w", name, err)
-	}
-	if !fresh {
+	archive, fresh, err := b.archive(ctx, name)
+	if err == nil && !fresh {
 		_, err = b.engine.Docker(ctx, "load", "--input", archive)
 	}
-	return tag, err
+	return tagOf(name), err
+}
+
+func tagOf(name string) string { return "unroot.test/" + name + ":root" }
+
+// archive takes the sample from the cache, or builds it.
+func (b *Builder) archive(ctx context.Context, name string) (path string, fresh bool, err error) {
+	_, baseKey, err := base(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	dir := filepath.Join(b.root, name)
+	key, err := treeKey(dir, baseKey)
+	if err != nil {
+		return "", false, fmt.Errorf("building %s: %w", name, err)
+	}
+	path, err = cached("image-"+name+"-", key, func(part string) error {
+		fresh = true
+		if _, err := b.Base(); err != nil {
+			return err
+		}
+		return b.buildAndSave(ctx, dir, tagOf(name), part)
+	})
+	if err != nil {
+		return "", false, fmt.Errorf("building %s: %w", name, err)
+	}
+	return path, fresh, nil
 }
 
 func (b *Builder) buildAndSave(ctx context.Context, dir, tag, archive string) error {
@@ -86,11 +104,38 @@ func (b *Builder) buildAndSave(ctx context.Context, dir, tag, archive string) er
 			args = append(args, "--build-arg", name+"="+v)
 		}
 	}
+	authorities, err := localAuthorities()
+	if err != nil {
+		return err
+	}
+	if authorities != "" && declares(dir, npmAuthorities) {
+		args = append(args, "--build-arg", npmAuthorities+"="+authorities)
+	}
 	if _, err := b.engine.Docker(ctx, append(args, dir)...); err != nil {
 		return err
 	}
-	_, err := b.engine.Docker(ctx, "save", "--output", archive, tag)
+	_, err = b.engine.Docker(ctx, "save", "--output", archive, tag)
 	return err
+}
+
+// npmAuthorities is npm's name for the certificates that it trusts: a Dockerfile that declares this
+// argument gets those that the administrator of this machine has added, such as a proxy's.
+const npmAuthorities = "NPM_CONFIG_CA"
+
+func declares(dir, argument string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
+	return err == nil && strings.Contains(string(b), "\nARG "+argument+"\n")
+}
+
+// localAuthorities is the certificates of update-ca-certificates(8) that are not Debian's own.
+func localAuthorities() (string, error) {
+	files, err := filepath.Glob("/usr/local/share/ca-certificates/*.crt")
+	var pem []byte
+	for _, f := range files {
+		b, readErr := os.ReadFile(f)
+		pem, err = append(append(pem, b...), '\n'), errors.Join(err, readErr)
+	}
+	return string(pem), err
 }
 
 // treeKey is a hash of the names, modes and contents below a folder, and of what else the result
