@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"unroot/internal/sandbox/mount"
 )
 
 // setUp makes the root file system and moves into it. The stage is alone in new mount, network, UTS,
@@ -35,7 +37,7 @@ func (r *Root) setUp(dir string) error {
 		return err
 	}
 	if r.ReadOnly {
-		if err := setAttrs(root, unix.MOUNT_ATTR_RDONLY); err != nil {
+		if err := mount.SetAttrs(root, unix.MOUNT_ATTR_RDONLY); err != nil {
 			return fmt.Errorf("making the root file system read-only: %w", err)
 		}
 	}
@@ -66,7 +68,7 @@ func (r *Root) furnish(root int, etc [3]int, dir string) error {
 	if dir == "" {
 		return nil
 	}
-	fd, err := makeIn(root, dir, false)
+	fd, err := mount.MakeIn(root, dir, false)
 	if err != nil && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("making the working directory %w", err)
 	}
@@ -113,7 +115,7 @@ func (r *Root) mountRoot() (root int, etc [3]int, err error) {
 		if len(r.Lower) != 1 {
 			return -1, etc, errors.New("[internal error] several directories need an upper one")
 		}
-		detached, err = copyOf(unix.AT_FDCWD, at)
+		detached, err = mount.Copy(unix.AT_FDCWD, at)
 	} else {
 		detached, err = r.overlay()
 	}
@@ -127,7 +129,7 @@ func (r *Root) mountRoot() (root int, etc [3]int, err error) {
 	if err != nil {
 		return -1, etc, fmt.Errorf("mounting the root file system: %w", err)
 	}
-	if err := attach(detached, target); err != nil {
+	if err := mount.Attach(detached, target); err != nil {
 		return -1, etc, fmt.Errorf("mounting the root file system: %w", err)
 	}
 	root, err = unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -157,7 +159,7 @@ func (r *Root) overlay() (int, error) {
 	if err := unix.Mount("overlay", r.Lower[0], "overlay", 0, options); err != nil {
 		return -1, fmt.Errorf("mounting the overlay of %d layers: %w", len(r.Lower), err)
 	}
-	return copyOf(unix.AT_FDCWD, r.Lower[0])
+	return mount.Copy(unix.AT_FDCWD, r.Lower[0])
 }
 
 // inUserNamespace reports whether the stage is in another user namespace than the first one.
@@ -188,28 +190,28 @@ func moveInto(root int) error {
 // mountIn mounts a tmpfs or a volume of the run.
 func (m Mount) mountIn(root int) error {
 	missing := false
-	if fd, err := openIn(root, m.Target, unix.O_PATH); err == nil {
+	if fd, err := mount.OpenIn(root, m.Target, unix.O_PATH); err == nil {
 		unix.Close(fd)
 	} else {
 		missing = true
 	}
-	target, err := makeIn(root, m.Target, false)
+	target, err := mount.MakeIn(root, m.Target, false)
 	if err != nil {
 		return fmt.Errorf("making the mount point %w", err)
 	}
 	var st unix.Stat_t
-	var fs unix.Statfs_t
-	if err := errors.Join(unix.Fstat(target, &st), unix.Fstatfs(target, &fs)); err != nil {
+	var under unix.Statfs_t
+	if err := errors.Join(unix.Fstat(target, &st), unix.Fstatfs(target, &under)); err != nil {
 		return fmt.Errorf("looking at the mount point %s: %w", m.Target, err)
 	}
-	if fs.Type == unix.PROC_SUPER_MAGIC || fs.Type == unix.SYSFS_MAGIC {
+	if under.Type == unix.PROC_SUPER_MAGIC || under.Type == unix.SYSFS_MAGIC {
 		return fmt.Errorf("mounting at %s: it is inside /proc or /sys", m.Target) // as runc: checkProcMount
 	}
-	mount, err := m.fileSystem(st.Mode, missing)
+	fs, err := m.fileSystem(st.Mode, missing)
 	if err != nil {
 		return fmt.Errorf("mounting at %s: %w", m.Target, err)
 	}
-	if err := attach(mount, target); err != nil {
+	if err := mount.Attach(fs, target); err != nil {
 		return fmt.Errorf("mounting at %s: %w", m.Target, err)
 	}
 	return nil
@@ -219,15 +221,15 @@ func (m Mount) mountIn(root int) error {
 // belongs to root; where there was none it is 1777: measured with Docker 20.10 and runc 1.1.5.
 func (m Mount) fileSystem(mode uint32, missing bool) (int, error) {
 	if m.Source != "" {
-		return copyOf(unix.AT_FDCWD, m.Source)
+		return mount.Copy(unix.AT_FDCWD, m.Source)
 	}
 	mode &= 0o7777
 	if missing {
 		mode = 0o1777
 	}
-	options := []option{{"mode", strconv.FormatUint(uint64(mode), 8)}, {"uid", "0"}, {"gid", "0"}}
+	options := []string{"mode=" + strconv.FormatUint(uint64(mode), 8), "uid=0", "gid=0"}
 	if m.Size > 0 {
-		options = append(options, option{"size", strconv.FormatInt(m.Size, 10)})
+		options = append(options, "size=" + strconv.FormatInt(m.Size, 10))
 	}
-	return newFS("tmpfs", quiet, options...)
+	return mount.New("tmpfs", mount.Quiet, options...)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"unroot/internal/sandbox/mount"
 )
 
 // The mounts of a container are those of moby, daemon/pkg/oci/defaults.go, without cgroups: a run
@@ -32,18 +34,18 @@ var (
 
 // mountSystem mounts /proc, /sys and /dev.
 func mountSystem(root int) error {
-	proc, err := newFS("proc", quiet)
+	proc, err := mount.New("proc", mount.Quiet)
 	if err != nil {
 		return err
 	}
 	if err := attachPlain(root, proc, "/proc"); err != nil {
 		return err
 	}
-	sys, err := newFS("sysfs", quiet|unix.MOUNT_ATTR_RDONLY)
+	sys, err := mount.New("sysfs", mount.Quiet|unix.MOUNT_ATTR_RDONLY)
 	if errors.Is(err, unix.EPERM) {
 		// The kernel shows a new sysfs only to who sees the whole of another one, which a
 		// container does not (mount_too_revealing in fs/namespace.c).
-		sys, err = newFS("tmpfs", quiet|unix.MOUNT_ATTR_RDONLY, option{"mode", "555"})
+		sys, err = mount.New("tmpfs", mount.Quiet|unix.MOUNT_ATTR_RDONLY, "mode=555")
 	}
 	if err != nil {
 		return err
@@ -57,21 +59,21 @@ func mountSystem(root int) error {
 // mountDev makes a /dev of a few devices. Device nodes cannot be made in a user namespace, so they
 // are bound from where the stage comes from.
 func mountDev(root int) error {
-	tmpfs, err := newFS("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_STRICTATIME,
-		option{"mode", "755"}, option{"uid", "0"}, option{"gid", "0"}, option{"size", "65536k"})
+	tmpfs, err := mount.New("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_STRICTATIME,
+		"mode=755", "uid=0", "gid=0", "size=65536k")
 	if err != nil {
 		return err
 	}
 	if err := attachAt(root, tmpfs, "/dev", false); err != nil {
 		return err
 	}
-	dev, err := openIn(root, "/dev", unix.O_PATH|unix.O_DIRECTORY)
+	dev, err := mount.OpenIn(root, "/dev", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return fmt.Errorf("opening /dev: %w", err)
 	}
 	defer unix.Close(dev)
 	for _, name := range devices {
-		node, err := copyOf(unix.AT_FDCWD, "/dev/"+name)
+		node, err := mount.Copy(unix.AT_FDCWD, "/dev/"+name)
 		if err != nil {
 			return err
 		}
@@ -92,20 +94,20 @@ func mountInDev(dev int) error {
 	for _, m := range []struct {
 		at, kind string
 		attrs    int
-		options  []option
+		options  []string
 	}{
-		{"/pts", "devpts", noNode, []option{{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}}},
-		{"/shm", "tmpfs", quiet, []option{{"mode", "1777"}, {"uid", "0"}, {"gid", "0"}, {"size", "65536k"}}},
-		{"/mqueue", "mqueue", quiet, nil},
+		{"/pts", "devpts", noNode, []string{"newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{"/shm", "tmpfs", mount.Quiet, []string{"mode=1777", "uid=0", "gid=0", "size=65536k"}},
+		{"/mqueue", "mqueue", mount.Quiet, nil},
 	} {
-		mount, err := newFS(m.kind, m.attrs, m.options...)
+		fs, err := mount.New(m.kind, m.attrs, m.options...)
 		if errors.Is(err, unix.ENODEV) {
 			continue // a kernel without POSIX message queues
 		}
 		if err != nil {
 			return err
 		}
-		if err := attachAt(dev, mount, m.at, false); err != nil {
+		if err := attachAt(dev, fs, m.at, false); err != nil {
 			return err
 		}
 	}
@@ -113,22 +115,22 @@ func mountInDev(dev int) error {
 }
 
 // attachPlain attaches to a directory of the root that must not be a symlink, as runc asks for.
-func attachPlain(root, mount int, at string) error {
+func attachPlain(root, fs int, at string) error {
 	var st unix.Stat_t
 	err := unix.Fstatat(root, strings.TrimPrefix(at, "/"), &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return fmt.Errorf("mounting %s: the image has something there that is not a directory", at)
 	}
-	return attachAt(root, mount, at, false)
+	return attachAt(root, fs, at, false)
 }
 
 // attachAt attaches to a path in the root, and makes it where it is missing.
-func attachAt(root, mount int, at string, file bool) error {
-	target, err := makeIn(root, at, file)
+func attachAt(root, fs int, at string, file bool) error {
+	target, err := mount.MakeIn(root, at, file)
 	if err != nil {
 		return fmt.Errorf("making the mount point %w", err)
 	}
-	if err := attach(mount, target); err != nil {
+	if err := mount.Attach(fs, target); err != nil {
 		return fmt.Errorf("mounting %s: %w", at, err)
 	}
 	return nil
@@ -142,19 +144,19 @@ func hide(root int) error {
 		}
 	}
 	for _, path := range readOnly {
-		target, err := openIn(root, path, unix.O_PATH)
+		target, err := mount.OpenIn(root, path, unix.O_PATH)
 		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("protecting %s: %w", path, err)
 		}
-		mount, err := copyOf(target, "")
+		fs, err := mount.Copy(target, "")
 		if err == nil {
-			err = setAttrs(mount, unix.MOUNT_ATTR_RDONLY|quiet)
+			err = mount.SetAttrs(fs, unix.MOUNT_ATTR_RDONLY|mount.Quiet)
 		}
 		if err == nil {
-			err = attach(mount, target)
+			err = mount.Attach(fs, target)
 		}
 		if err != nil {
 			return fmt.Errorf("protecting %s: %w", path, err)
@@ -165,7 +167,7 @@ func hide(root int) error {
 
 // mask covers a file with /dev/null and a directory with an empty one.
 func mask(root int, path string) error {
-	target, err := openIn(root, path, unix.O_PATH)
+	target, err := mount.OpenIn(root, path, unix.O_PATH)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -178,20 +180,20 @@ func mask(root int, path string) error {
 	}
 	var cover int
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		cover, err = newFS("tmpfs", quiet|unix.MOUNT_ATTR_RDONLY, option{"mode", "755"}, option{"size", "0"})
+		cover, err = mount.New("tmpfs", mount.Quiet|unix.MOUNT_ATTR_RDONLY, "mode=755", "size=0")
 	} else {
-		cover, err = copyOf(unix.AT_FDCWD, "/dev/null")
+		cover, err = mount.Copy(unix.AT_FDCWD, "/dev/null")
 	}
 	if err != nil {
 		return err
 	}
-	return attach(cover, target)
+	return mount.Attach(cover, target)
 }
 
 // generated makes the files of /etc that engines generate, in a tmpfs that is left behind when the
 // stage moves into its root, and gives a detached mount of each. at is a directory to cover.
 func (r *Root) generated(at string) (etc [3]int, err error) {
-	tmpfs, err := newFS("tmpfs", quiet, option{"mode", "755"}, option{"uid", "0"}, option{"gid", "0"}, option{"size", "65536k"})
+	tmpfs, err := mount.New("tmpfs", mount.Quiet, "mode=755", "uid=0", "gid=0", "size=65536k")
 	if err != nil {
 		return etc, err
 	}
@@ -199,7 +201,7 @@ func (r *Root) generated(at string) (etc [3]int, err error) {
 	if err != nil {
 		return etc, fmt.Errorf("making files of /etc: %w", err)
 	}
-	if err := attach(tmpfs, target); err != nil {
+	if err := mount.Attach(tmpfs, target); err != nil {
 		return etc, fmt.Errorf("making files of /etc: %w", err)
 	}
 	for i, name := range etcNames {
@@ -231,5 +233,5 @@ func (r *Root) generate(file string) (int, error) {
 	if _, err := unix.Write(fd, []byte(text)); err != nil {
 		return -1, err
 	}
-	return copyOf(unix.AT_FDCWD, file)
+	return mount.Copy(unix.AT_FDCWD, file)
 }

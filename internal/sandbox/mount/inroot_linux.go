@@ -1,4 +1,4 @@
-package launch
+package mount
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 // kernel's own limit (path_resolution(7)).
 const maxHops = 40
 
-// openIn opens a path as a process whose root directory is root would: neither ".." nor an
+// OpenIn opens a path as a process whose root directory is root would: neither ".." nor an
 // absolute symlink leads out, and the links of /proc are not followed. openat2(2).
-func openIn(root int, path string, flags uint64) (int, error) {
+func OpenIn(root int, path string, flags uint64) (int, error) {
 	if path == "" || path == "/" {
 		path = "."
 	}
@@ -24,10 +24,10 @@ func openIn(root int, path string, flags uint64) (int, error) {
 	})
 }
 
-// makeIn opens a path inside root (O_PATH), and makes what is missing of it: directories with mode
+// MakeIn opens a path inside root (O_PATH), and makes what is missing of it: directories with mode
 // 0755, and where file is set an empty file at its end. A symlink that leads nowhere is followed
 // and its target made, as runc does.
-func makeIn(root int, path string, file bool) (int, error) {
+func MakeIn(root int, path string, file bool) (int, error) {
 	todo := strings.Split(path, "/")
 	done := ""
 	for hops := 0; len(todo) > 0; {
@@ -37,7 +37,7 @@ func makeIn(root int, path string, file bool) (int, error) {
 			continue
 		}
 		next := done + "/" + name
-		fd, err := openIn(root, next, unix.O_PATH)
+		fd, err := OpenIn(root, next, unix.O_PATH)
 		switch {
 		case err == nil:
 			unix.Close(fd)
@@ -61,7 +61,7 @@ func makeIn(root int, path string, file bool) (int, error) {
 		}
 		todo = append(strings.Split(link, "/"), todo[1:]...)
 	}
-	fd, err := openIn(root, done, unix.O_PATH)
+	fd, err := OpenIn(root, done, unix.O_PATH)
 	if err != nil {
 		return -1, fmt.Errorf("%s: %w", done, err)
 	}
@@ -75,7 +75,7 @@ func onlyEmpty(names []string) bool {
 // makeOne makes a directory or a file called name in dir. Where a symlink of that name is in the
 // way, nothing is made, and its text comes back.
 func makeOne(root int, dir, name string, file bool) (link string, err error) {
-	parent, err := openIn(root, dir, unix.O_PATH|unix.O_DIRECTORY)
+	parent, err := OpenIn(root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return "", err
 	}
