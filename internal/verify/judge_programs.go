@@ -11,7 +11,7 @@ import (
 // programs compares which programs run in the steady state; how many processes of each does not
 // count.
 func (c *comparison) programs() {
-	before, after := programsOf(c.baseline.Processes), programsOf(c.candidate.Processes)
+	before, after := Programs(c.baseline.Processes), Programs(c.candidate.Processes)
 	for _, program := range before {
 		if slices.Contains(after, program) || c.steppedDown(program, after) || c.passing(program) {
 			continue
@@ -30,9 +30,9 @@ func (c *comparison) programs() {
 	}
 }
 
-// programsOf is the programs of processes, each once, sorted. A process without a program is a dead
+// Programs is the programs of processes, each once, sorted. A process without a program is a dead
 // one, which nobody has waited for.
-func programsOf(processes []Process) []string {
+func Programs(processes []Process) []string {
 	var programs []string
 	for _, p := range processes {
 		if p.Program != "" {

@@ -42,8 +42,8 @@ func reach(s Socket) (class, bool) {
 	}
 }
 
-// socketText is a socket for a person, such as "tcp 0.0.0.0:80".
-func socketText(s Socket) string {
+// SocketText is a socket for a person, such as "tcp 0.0.0.0:80".
+func SocketText(s Socket) string {
 	switch {
 	case s.Proto == "unix":
 		return "unix " + s.Address
@@ -132,7 +132,7 @@ func (c *comparison) sameReach(b Socket, found []Socket) {
 	}
 	if len(covering) == 0 {
 		want, _ := reach(b)
-		c.refute(SocketAddress, fmt.Sprintf("it listens on %s, the baseline on %s (%s)", socketText(found[0]), socketText(b), want), Evidence{Socket: &found[0]})
+		c.refute(SocketAddress, fmt.Sprintf("it listens on %s, the baseline on %s (%s)", SocketText(found[0]), SocketText(b), want), Evidence{Socket: &found[0]})
 		return
 	}
 	c.sameProgram(b, covering)
@@ -165,14 +165,14 @@ func (c *comparison) noWider(o Socket) {
 		}
 	}
 	if !c.verdict.has(SocketAddress) {
-		c.refute(SocketExtra, fmt.Sprintf("it listens on %s (%s), the baseline does not", socketText(o), got), Evidence{Socket: &o})
+		c.refute(SocketExtra, fmt.Sprintf("it listens on %s (%s), the baseline does not", SocketText(o), got), Evidence{Socket: &o})
 	}
 }
 
 func (c *comparison) sameProgram(b Socket, found []Socket) {
 	same := func(o Socket) bool { return b.Program == "" || o.Program == "" || o.Program == b.Program }
 	if !slices.ContainsFunc(found, same) {
-		c.refute(SocketProgram, fmt.Sprintf("%s is held by %s, in the baseline by %s", socketText(found[0]), found[0].Program, b.Program), Evidence{Socket: &found[0]})
+		c.refute(SocketProgram, fmt.Sprintf("%s is held by %s, in the baseline by %s", SocketText(found[0]), found[0].Program, b.Program), Evidence{Socket: &found[0]})
 	}
 }
 
@@ -208,9 +208,9 @@ func (c *comparison) missing(b Socket) {
 	}
 	want := b
 	want.Port = c.expect.to(b.Proto, b.Port)
-	text := fmt.Sprintf("nobody listens on %s", socketText(want))
+	text := fmt.Sprintf("nobody listens on %s", SocketText(want))
 	if want.Port != b.Port {
-		text += fmt.Sprintf(", where %s moved to", socketText(b))
+		text += fmt.Sprintf(", where %s moved to", SocketText(b))
 	}
 	if b.Program != "" {
 		text += fmt.Sprintf("; in the baseline %s does", b.Program)
@@ -222,9 +222,9 @@ func (c *comparison) extra(o Socket) {
 	switch {
 	case o.Proto == "udp" && random(c.candidate, o):
 	case o.Proto == "unix":
-		c.note("socket", "", socketText(o), false)
+		c.note("socket", "", SocketText(o), false)
 	default:
-		c.refute(SocketExtra, fmt.Sprintf("%s listens on %s, where nobody does in the baseline", orSomebody(o.Program), socketText(o)), Evidence{Socket: &o})
+		c.refute(SocketExtra, fmt.Sprintf("%s listens on %s, where nobody does in the baseline", orSomebody(o.Program), SocketText(o)), Evidence{Socket: &o})
 	}
 }
 
