@@ -78,6 +78,8 @@ type Absent struct {
 	Proto   string   `yaml:"proto" json:"proto,omitempty"`
 	Implied uint16   `yaml:"implied" json:"implied,omitempty"`
 	Insert  string   `yaml:"insert" json:"insert"`
+	Drop    bool     `yaml:"drop" json:"drop,omitempty"`
+	Fatal   bool     `yaml:"fatal" json:"fatal,omitempty"`
 }
 
 // Grammar is the syntax that dialects share.

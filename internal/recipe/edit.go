@@ -27,10 +27,13 @@ func MovePort(content []byte, d Directive, to uint16) finding.Edit {
 
 // Remove gives the edit that takes d out: its bytes, and the whole line where nothing else is
 // left on it. Where absence would mean a default that needs root (Instead), the value is replaced;
-// in JSON, the comma goes too. Directives that share a statement give the same edit.
+// where it acts by its absence (Absent), what says otherwise is inserted; in JSON, the comma goes too. Directives that share a statement give the same edit.
 func Remove(content []byte, d Directive) finding.Edit {
 	if !within(content, d.Start, d.End) || !within(content, d.ValueStart, d.ValueEnd) {
 		return nothing(content, d)
+	}
+	if d.Absent {
+		return finding.Edit{Start: d.Start, End: d.Start, New: d.Insert}
 	}
 	switch d.Instead {
 	case "":

@@ -19,8 +19,9 @@ func TestRemove(t *testing.T) {
 		"over two lines":     {"user\n  a;\nlisten 80;\n", "listen 80;\n"},
 		"haproxy, the whole": {"global\n\tuser a\n\tmaxconn 1\n", "global\n\tmaxconn 1\n"},
 		"haproxy, two words": {"global\n\tstats socket /s user a mode 600\n", "global\n\tstats socket /s mode 600\n"},
-		"unbound, replaced":  {"server:\n  username: \"a\"\n  do-ip6: no\n", "server:\n  username: \"\"\n  do-ip6: no\n"},
-		"unbound, unquoted":  {"server:\n  chroot: /a # here\n  do-ip6: no\n", "server:\n  chroot: \"\" # here\n  do-ip6: no\n"},
+		"unbound, replaced":  {"server:\n  username: \"a\"\n  chroot: \"\"\n  do-ip6: no\n", "server:\n  username: \"\"\n  chroot: \"\"\n  do-ip6: no\n"},
+		"unbound, unquoted":  {"server:\n  username: \"\"\n  chroot: /a # here\n  do-ip6: no\n", "server:\n  username: \"\"\n  chroot: \"\" # here\n  do-ip6: no\n"},
+		"unbound, absent":    {"server:\n  do-ip6: no\n", "server:\n    username: \"\"\n    chroot: \"\"\n  do-ip6: no\n"},
 		"a name is needed":   {"ServerType inetd\nUser a\n", "ServerType inetd\nUser a\n"},
 	} {
 		var edits []finding.Edit

@@ -235,7 +235,7 @@ func (r *reading) missing(doc *document, d *dialect) []Directive {
 		out = append(out, Directive{
 			Role: m.Role, Key: m.Unless[0], Line: doc.lineAt(s.bodyAt), Section: s.label, Proto: m.Proto,
 			Start: s.bodyAt, End: s.bodyAt, ValueStart: s.bodyAt, ValueEnd: s.bodyAt,
-			PortStart: s.bodyAt, PortEnd: s.bodyAt, Implied: m.Implied, Insert: m.Insert,
+			PortStart: s.bodyAt, PortEnd: s.bodyAt, Implied: m.Implied, Insert: m.Insert, Drop: m.Drop, Fatal: m.Fatal, Absent: true,
 		})
 	}
 	return out
