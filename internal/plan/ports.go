@@ -259,6 +259,9 @@ func (m *maker) dropDirectives() {
 				continue
 			}
 			why := survey.Evidence{Source: "directive", Where: finding.Location{Path: f.Path, Line: d.Line}.String(), Text: strings.TrimSpace(string(f.Content[d.Start:d.End]))}
+			if d.Absent {
+				why.Text = fmt.Sprintf("names no %s, and then a default holds that needs root", d.Key)
+			}
 			m.edit(f.Path, f.Content, "drops-privileges", why, m.dropped(f.Content, d))
 		}
 	}

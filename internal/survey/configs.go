@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -42,7 +43,33 @@ func findConfigs(s *Survey) []ConfigFile {
 	for i := 0; i < len(c.files) && i < maxConfigs; i++ { // grows with what is included
 		c.fromIncludes(c.files[i])
 	}
-	return c.files
+	return spokenFor(c.files)
+}
+
+// spokenFor leaves out what files say by their silence where another file of the same language says it,
+// or is silent before them: of several files that one program reads, one speaks for all.
+func spokenFor(files []ConfigFile) []ConfigFile {
+	type setting struct{ dialect, key string }
+	said := map[setting]bool{}
+	for _, f := range files {
+		for _, d := range f.Directives {
+			if !d.Absent {
+				said[setting{d.Dialect, d.Key}] = true
+			}
+		}
+	}
+	for i := range files {
+		silent := map[setting]bool{}
+		files[i].Directives = slices.DeleteFunc(files[i].Directives, func(d recipe.Directive) bool {
+			if !d.Absent {
+				return false
+			}
+			silent[setting{d.Dialect, d.Key}] = true
+			return said[setting{d.Dialect, d.Key}]
+		})
+		maps.Copy(said, silent)
+	}
+	return files
 }
 
 type configs struct {

@@ -40,7 +40,7 @@ func findListens(s *Survey) []Listen {
 		f := &s.Configs[i]
 		for j := range f.Directives {
 			d := &f.Directives[j]
-			if d.Role != recipe.Listen || d.Port == 0 && d.Implied == 0 || s.saidElsewhere(i, *d) {
+			if d.Role != recipe.Listen || d.Port == 0 && d.Implied == 0 {
 				continue
 			}
 			why := text(*f, *d)
@@ -60,24 +60,6 @@ func findListens(s *Survey) []Listen {
 // listensOf looks for a port in the command line, the environment and the scripts.
 func (s *Survey) listensOf(p image.Port) []Listen {
 	return slices.Concat(s.listensInCommand(p), listensIn("Env", s.View.Config.Env(), p, PortVariable), s.listensInScripts(p))
-}
-
-// saidElsewhere reports whether a port that holds because the i-th file names none is named by another
-// file of the same kind, or stands for one already: of several files that one program reads, the
-// first one speaks for all.
-func (s *Survey) saidElsewhere(i int, d recipe.Directive) bool {
-	if d.Implied == 0 || d.Start != d.End {
-		return false
-	}
-	for j, f := range s.Configs {
-		for _, other := range f.Directives {
-			same := other.Dialect == d.Dialect && other.Role == recipe.Listen && other.Key == d.Key
-			if same && (other.Port != 0 || j < i) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // listensInScripts looks at the commands with which scripts start the image's programs.

@@ -90,7 +90,7 @@ func serviceOfChown(s *Survey) *Service {
 func serviceOfDirective(s *Survey) *Service {
 	for _, f := range s.Configs {
 		for _, d := range f.Directives {
-			if d.Role != recipe.User {
+			if d.Role != recipe.User || d.Absent {
 				continue
 			}
 			name := s.expand(strings.Fields(d.Value + " ")[:1], f)

@@ -117,11 +117,44 @@ type Trust struct {
 	File    string
 	Text    string // what is added for one directory; %s is its path
 	Why     string
+	Marks   []string // entries by which a directory is known as one that the program works in; the first is a file
+	Inside  string   // name of that directory inside of the one that is meant; empty where there is none
+}
+
+// maxTrusted is how many directories are named to a program: an image with more is a store of them,
+// whose program has settings of its own.
+const maxTrusted = 32
+
+// Trusted is the directories of the image that the program works in, sorted.
+func (s *Survey) Trusted(t Trust) []string {
+	var dirs []string
+	for node := range s.View.Tree.Walk("/") {
+		dir := path.Dir(node.Path())
+		if path.Base(node.Path()) != t.Marks[0] || node.IsDir() || !s.marked(dir, t.Marks) {
+			continue
+		}
+		if path.Base(dir) == t.Inside {
+			dir = path.Dir(dir)
+		}
+		if dirs = append(dirs, dir); len(dirs) == maxTrusted {
+			break
+		}
+	}
+	slices.Sort(dirs)
+	return dirs
+}
+
+func (s *Survey) marked(dir string, marks []string) bool {
+	return !slices.ContainsFunc(marks, func(name string) bool {
+		_, err := s.View.Tree.Lookup(path.Join(dir, name))
+		return err != nil
+	})
 }
 
 // Trusts is the data behind plans for programs that distrust a directory of another owner.
 var Trusts = []Trust{
 	// git since 2.35.2: "fatal: detected dubious ownership in repository" (setup.c,
 	// ensure_valid_ownership); safe.directory is read from the system's configuration by every such version.
-	{Program: "git", File: "/etc/gitconfig", Text: "[safe]\n\tdirectory = %s\n", Why: "git works only in directories of its own user, or in those that safe.directory names"},
+	{Program: "git", File: "/etc/gitconfig", Text: "[safe]\n\tdirectory = %s\n", Why: "git works only in directories of its own user, or in those that safe.directory names",
+		Marks: []string{"HEAD", "objects", "refs"}, Inside: ".git"},
 }
