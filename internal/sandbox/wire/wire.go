@@ -39,6 +39,9 @@ const (
 	headerSize = 5    // kind, then the length as four bytes, big-endian
 )
 
+// ErrTooLarge is in the error of a message that limits do not allow to send.
+var ErrTooLarge = errors.New("too large")
+
 // ErrFrame is in every error about what the other side sent, as opposed to a connection that broke.
 var ErrFrame = errors.New("malformed frame")
 
@@ -75,7 +78,7 @@ func (c *Conn) Send(kind byte, payload []byte) error {
 		return fmt.Errorf("[internal error] sending a message of kind %d", kind)
 	}
 	if len(payload) > limit(kind) {
-		return fmt.Errorf("sending a message of kind %d: %d bytes, limit %d", kind, len(payload), limit(kind))
+		return fmt.Errorf("sending a message of kind %d: %w: %d bytes, limit %d", kind, ErrTooLarge, len(payload), limit(kind))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
