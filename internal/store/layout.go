@@ -67,7 +67,7 @@ func orNull(raw json.RawMessage) json.RawMessage {
 func (l *layoutIndex) find(tag string) (layoutEntry, error) {
 	var found []layoutEntry
 	for _, e := range l.entries {
-		if tag == "" || e.Annotations[refName] == tag {
+		if tag == "" && !e.isReferrer() || tag != "" && e.Annotations[refName] == tag {
 			found = append(found, e)
 		}
 	}

@@ -183,7 +183,7 @@ func (w layoutWriter) publish(root ocispec.Descriptor, tag string) error {
 }
 
 // with gives index.json with the tag on the root; other entries stay as they are. Without a tag it
-// replaces the entry that has none.
+// replaces the entry of an image that has none.
 func (l *layoutIndex) with(root ocispec.Descriptor, tag string) []byte {
 	entry := ocispec.Descriptor{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size}
 	if tag != "" {
@@ -191,11 +191,15 @@ func (l *layoutIndex) with(root ocispec.Descriptor, tag string) []byte {
 	}
 	manifests := []json.RawMessage{}
 	for _, e := range l.entries {
-		if e.Annotations[refName] != tag {
+		if e.Annotations[refName] != tag || e.isReferrer() {
 			manifests = append(manifests, e.raw)
 		}
 	}
-	manifests = append(manifests, mustJSON(entry))
+	return l.marshal(append(manifests, mustJSON(entry)))
+}
+
+// marshal gives the index with these entries, and all other fields as they came.
+func (l *layoutIndex) marshal(manifests []json.RawMessage) []byte {
 	fields := map[string]json.RawMessage{
 		"schemaVersion": mustJSON(specs.Versioned{SchemaVersion: 2}.SchemaVersion),
 		"mediaType":     mustJSON(ocispec.MediaTypeImageIndex),
