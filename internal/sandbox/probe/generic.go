@@ -149,6 +149,9 @@ func greetAll(ctx context.Context, at endpoint, w World, so outcome) outcome {
 	} else if o.err == nil {
 		best = better(best, o)
 	}
+	if o := try(ctx, lateStream, at, w, patientTime); o.known {
+		return o
+	}
 	return best
 }
 

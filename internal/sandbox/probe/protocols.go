@@ -43,8 +43,6 @@ var streams = []protocol{
 	{name: "fastcgi", send: []byte("\x01\x09\x00\x00\x00\x11\x07\x00\x0f\x00FCGI_MPXS_CONNS\x00\x00\x00\x00\x00\x00\x00"), recognise: recogniseFastCGI},
 	// RFC 1035, section 4.2.2
 	{name: "dns", send: prefixed16(dnsQuery), recognise: recogniseDNSStream},
-	// RFC 9113, section 3.4: the preface and empty SETTINGS
-	{name: "http2", send: []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"), recognise: recogniseHTTP2},
 	// command lines over sockets, such as those for statistics
 	{name: "cli", send: []byte("help\n"), recognise: recogniseCLI},
 	// AMQP 0-9-1, section 4.2.2
@@ -68,6 +66,10 @@ var streams = []protocol{
 	// https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html, NAMES_REQ
 	{name: "epmd", send: []byte("\x00\x01n"), recognise: recogniseEPMD},
 }
+
+// lateStream is tried when everything else is silent: a server of HTTP/1 that is slow with its page may speak HTTP/2 as well.
+// RFC 9113, section 3.4: the preface and empty SETTINGS.
+var lateStream = protocol{name: "http2", send: []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"), recognise: recogniseHTTP2}
 
 // datagrams are the protocols over UDP.
 var datagrams = []protocol{

@@ -17,6 +17,7 @@ func TestRecognise(t *testing.T) {
 	for _, p := range datagrams {
 		by["udp "+p.name] = p
 	}
+	by[lateStream.name] = lateStream
 	by["banner"] = protocol{recognise: recogniseBanner}
 	by["http"] = protocol{recognise: func(b []byte) (verdict, bool) { return recogniseWeb(b, "http", endpoint{port: 8080}) }}
 	tests := []struct{ protocol, answer, shape, trouble string }{
@@ -120,7 +121,7 @@ func FuzzRecognise(f *testing.F) {
 				t.Errorf("%s: shape %q, trouble %q", name, v.shape, v.trouble)
 			}
 		}
-		for _, p := range append(streams[2:len(streams):len(streams)], datagrams...) {
+		for _, p := range append(append(streams[2:len(streams):len(streams)], lateStream), datagrams...) {
 			v, ok := p.recognise(answer)
 			check(p.name, v, ok)
 			if p.more != nil {
