@@ -1,0 +1,86 @@
+package services
+
+import "regexp"
+
+// class says what a service is in the table for.
+type class int
+
+const (
+	named   class = iota // the promise names it: at least namedBar of them are proven
+	bound                // it cannot do its work without root: it must not be proven, and the cause must be true
+	further              // nobody promised it: the mechanism must carry it, or say what is missing
+)
+
+// namedBar is how many of the named services must be proven with no hint.
+const namedBar = 16
+
+// service is one service, the image of it, and who judges it.
+type service struct {
+	name   string   // as people call it
+	sample string   // folder of test/images
+	class  class    //
+	env    []string // without which nobody would start the image; both runs and conversions get it
+	judge  judge    // nil where the image does not even serve as root in a container as engines make them
+	cause  string   // regular expression for what is said where it is not proven; it is the class of the cause
+}
+
+// mode is one way to convert: each service has one row in the document for each.
+type mode struct {
+	name  string
+	flags []string // of convert
+}
+
+// modes: what an opt-in compatibility mode gives is a second row of a service, not another one.
+var modes = []mode{{name: "plain"}}
+
+func (s service) causes() *regexp.Regexp { return regexp.MustCompile(`(?i)` + s.cause) }
+
+// services are all rows, in the order of the document.
+var services = []service{
+	{name: "nginx", sample: "nginx", judge: page(80, "/", "Welcome to nginx")},
+	{name: "apache2", sample: "apache2", judge: page(80, "/", "It works")},
+	{name: "lighttpd", sample: "lighttpd", judge: page(80, "/", "Placeholder page")},
+	{name: "haproxy", sample: "haproxy", judge: page(80, "/", "served")},
+	{name: "redis-server", sample: "redis", judge: redisKeeps},
+	{name: "memcached", sample: "memcached", judge: memcachedKeeps},
+	{name: "mariadb-server", sample: "mariadb", judge: mariadbKeeps},
+	{name: "postgresql", sample: "postgres", judge: postgresKeeps, env: []string{"POSTGRES_PASSWORD=secret"}},
+	{name: "squid", sample: "squid", judge: forwards(3128)},
+	{name: "tinyproxy", sample: "tinyproxy", judge: forwards(8888)},
+	{name: "mosquitto", sample: "mosquitto", judge: mosquittoPasses},
+	{name: "dnsmasq", sample: "dnsmasq", judge: resolves("localhost", "127.0.0.1")},
+	{name: "supervisord, two programs", sample: "supervisord-two", judge: all(page(80, "/", "two programs"), redisKeeps)},
+	{name: "php-fpm behind nginx", sample: "php-nginx", judge: page(80, "/", "php says 42, visit 1")},
+	{name: "unbound", sample: "unbound", judge: resolves("www.example.test", "192.0.2.80")},
+	{name: "slapd", sample: "slapd", judge: ldapKeeps},
+	{name: "git over http", sample: "git-http", judge: clones},
+	{name: "Node server from npm", sample: "node-express",
+		judge: page(80, "/", `"hello node"`, "--header", "Content-Type: text/plain", "--data", "hello node")},
+	{name: "Python server", sample: "flask-gunicorn", judge: page(80, "/", "of this page")},
+
+	{name: "chronyd", sample: "chronyd", class: bound, judge: tellsTime, cause: `superuser|uid 0|root`},
+	{name: "exim4", sample: "exim4", class: bound, judge: delivers, cause: `setuid|setgid|uid 0|root`},
+	{name: "sshd, for other users", sample: "sshd", class: bound, judge: logsIn, cause: `setuid|setgid|chroot|other users|uid 0|root`},
+	{name: "systemd", sample: "systemd", class: bound, cause: `baseline`},
+
+	{name: "nginx, template of its site", sample: "nginx-envsubst", class: further, judge: page(80, "/", "hello from localhost")},
+	{name: "nginx, configuration by sed", sample: "nginx-sed", class: further, judge: page(80, "/", "hello")},
+	{name: "apache2 with PHP", sample: "php-apache", class: further, judge: page(80, "/", "php says 42, visit 1")},
+	{name: "supervisord, nginx and php-fpm", sample: "supervisord", class: further, judge: page(80, "/", "php says 42")},
+	{name: "caddy", sample: "caddy", class: further, judge: page(80, "/", "hello from caddy")},
+	{name: "varnish", sample: "varnish", class: further, judge: page(80, "/", "varnish answers")},
+	{name: "privoxy", sample: "privoxy", class: further, judge: forwards(8118)},
+	{name: "stunnel4", sample: "stunnel4", class: further, judge: decrypts},
+	{name: "bind9", sample: "bind9", class: further, judge: resolves("localhost", "127.0.0.1")},
+	{name: "icecast2", sample: "icecast2", class: further, judge: page(8000, "/status-json.xsl", "icestats")},
+	{name: "ngircd", sample: "ngircd", class: further, judge: ircGreets},
+	{name: "proftpd", sample: "proftpd", class: further, judge: ftpGives},
+	{name: "dovecot", sample: "dovecot", class: further, judge: imapKeeps},
+	{name: "rsyslog", sample: "rsyslog", class: further, judge: collects},
+	{name: "monit", sample: "monit", class: further, judge: page(2812, "/", "Monit", "--user", "admin:monit")},
+	{name: "nats-server", sample: "nats-server", class: further, judge: natsPasses},
+	{name: "etcd", sample: "etcd", class: further, judge: etcdKeeps},
+	{name: "rabbitmq-server", sample: "rabbitmq", class: further, judge: amqpGreets},
+	{name: "memcached by su", sample: "su-memcached", class: further, judge: memcachedKeeps},
+	{name: "Python server by setpriv", sample: "setpriv-app", class: further, judge: page(80, "/", "served")},
+}
