@@ -31,32 +31,77 @@ func (c *comparison) answers() {
 	used := make([]bool, len(after))
 	for i, b := range before {
 		at := c.answerTo(b, i, after, used)
-		if at < 0 {
+		switch {
+		case at >= 0:
+			used[at] = true
+			c.sameAnswer(b, after[at])
+		case !c.covered(b):
 			c.refute(ProbeFails, fmt.Sprintf("%s was not answered; the baseline says %s", c.asked(b.Probe), b.Shape), Evidence{Answer: &b})
-			continue
 		}
-		used[at] = true
-		c.sameAnswer(b, after[at])
 	}
 	for i, o := range after {
-		if !used[i] && !o.OK {
+		if !used[i] && !o.OK && o.Probe.Kind != "generic" {
 			c.refute(ProbeFails, fmt.Sprintf("%s fails: %s", probeName(o.Probe), why(o)), Evidence{Answer: &o})
 		}
 	}
 }
 
 // answerTo finds the candidate's answer to a probe of the baseline: to the same question, at the port
-// that it moved to; else the one at the same place in the list.
+// that it moved to; of a socket that has another name in each run, that of its counterpart; else the
+// one at the same place in the list.
 func (c *comparison) answerTo(b Answer, place int, after []Answer, used []bool) int {
 	for i, o := range after {
 		if !used[i] && c.asked(b.Probe) == probeName(o.Probe) {
 			return i
 		}
 	}
-	if len(after) == len(c.baseline.Answers) && !used[place] && after[place].Probe.Kind == b.Probe.Kind && b.Probe.Kind != "generic" {
+	if b.Probe.Kind == "generic" {
+		return c.answerOfSocket(b, after, used)
+	}
+	if len(after) == len(c.baseline.Answers) && !used[place] && after[place].Probe.Kind == b.Probe.Kind {
 		return place
 	}
 	return -1
+}
+
+func (c *comparison) answerOfSocket(b Answer, after []Answer, used []bool) int {
+	from, known := socketOf(c.baseline, b)
+	if !known {
+		return -1
+	}
+	for i, o := range after {
+		to, known := socketOf(c.candidate, o)
+		if !used[i] && known && (c.corresponds(from, to) && (to.Proto == "unix" || c.covers(to, from)) || c.sameButForName(from, to)) {
+			return i
+		}
+	}
+	return -1
+}
+
+// covered reports whether the socket of a generic probe needs no answer of its own: sockets says what
+// is to be said of one that is gone, and one that takes both families may be asked once.
+func (c *comparison) covered(b Answer) bool {
+	from, known := socketOf(c.baseline, b)
+	if !known || b.Probe.Kind != "generic" {
+		return false
+	}
+	if from.Proto == "udp" && random(c.baseline, from) {
+		return true
+	}
+	return slices.ContainsFunc(c.candidate.Answers, func(o Answer) bool {
+		to, known := socketOf(c.candidate, o)
+		return known && from.Proto != "unix" && c.corresponds(from, to) && c.covers(to, from) && o.Shape == b.Shape
+	})
+}
+
+// socketOf is the socket that a generic answer is about.
+func socketOf(o Outcome, a Answer) (Socket, bool) {
+	for _, s := range o.Sockets {
+		if a.Probe.Kind == "generic" && SocketText(s) == a.Probe.Address {
+			return s, true
+		}
+	}
+	return Socket{}, false
 }
 
 // asked is the name of a baseline's probe as the candidate is asked.
@@ -72,11 +117,13 @@ func (c *comparison) sameAnswer(b, o Answer) {
 		c.refute(ProbeFails, fmt.Sprintf("%s fails: %s; the baseline says %s", probeName(o.Probe), why(o), b.Shape), Evidence{Answer: &o})
 		return
 	}
-	if b.Shape != o.Shape {
-		if c.withoutPorts(b.Shape) != c.withoutPorts(o.Shape) {
-			c.refute(AnswerDiffers, fmt.Sprintf("%s says %s, the baseline %s", probeName(o.Probe), o.Shape, b.Shape), Evidence{Answer: &o})
-			return
-		}
+	if b.Shape != o.Shape && c.withoutPorts(b.Shape) != c.withoutPorts(o.Shape) {
+		c.refute(AnswerDiffers, fmt.Sprintf("%s says %s, the baseline %s", probeName(o.Probe), o.Shape, b.Shape), Evidence{Answer: &o})
+		return
+	}
+	if port := c.leadsBack(o.Shape); port != 0 {
+		c.note("where "+probeName(o.Probe)+" leads", b.Shape, fmt.Sprintf("%s: port %d moved to %d, clients need it at its old number", o.Shape, port, c.expect.to("tcp", port)), false)
+	} else if b.Shape != o.Shape {
 		c.note("answer of "+probeName(o.Probe), b.Shape, o.Shape, true)
 	}
 	if word := failureIn(o.Sample, b.Sample); word != "" {
@@ -101,6 +148,18 @@ func (c *comparison) withoutPorts(shape string) string {
 			return ":" + strconv.Itoa(int(from))
 		}
 	})
+}
+
+// leadsBack gives the port of a shape that is one that moved, where nobody listens any more: a redirect to
+// it works only where the platform publishes the new port under the old number. 0: none.
+func (c *comparison) leadsBack(shape string) uint16 {
+	for _, text := range portInText.FindAllString(shape, -1) {
+		n, err := strconv.ParseUint(text[1:], 10, 16)
+		if err == nil && c.expect.to("tcp", uint16(n)) != uint16(n) {
+			return uint16(n)
+		}
+	}
+	return 0
 }
 
 // failures is how programs and protocols say that something did not work, in lower case. The words are
