@@ -85,6 +85,11 @@ func (s *Spec) enter(pidfd int) error {
 			return fmt.Errorf("setting the resource limit %d: %w", l.Resource, err)
 		}
 	}
+	if s.OOMScore != 0 {
+		if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(s.OOMScore)), 0); err != nil {
+			return fmt.Errorf("setting oom_score_adj: %w", err)
+		}
+	}
 	if s.Join != 0 {
 		if err := join(pidfd); err != nil {
 			return err

@@ -229,7 +229,7 @@ func (m Mount) fileSystem(mode uint32, missing bool) (int, error) {
 	}
 	options := []string{"mode=" + strconv.FormatUint(uint64(mode), 8), "uid=0", "gid=0"}
 	if m.Size > 0 {
-		options = append(options, "size=" + strconv.FormatInt(m.Size, 10))
+		options = append(options, "size="+strconv.FormatInt(m.Size, 10))
 	}
 	return mount.New("tmpfs", mount.Quiet, options...)
 }

@@ -14,6 +14,7 @@ type Spec struct {
 	NoNewPrivs  bool     `json:"noNewPrivs,omitempty"`
 	Filter      []byte   `json:"filter,omitempty"` // seccomp program: struct sock_filter in the machine's byte order; nil: none
 	Limits      []Limit  `json:"limits,omitempty"`
+	OOMScore    int      `json:"oomScore,omitempty"` // oom_score_adj, if it is not 0
 
 	Args []string `json:"args"` // Args[0] is looked up in PATH of Env, as engines do
 	Env  []string `json:"env,omitempty"`

@@ -49,6 +49,15 @@ func Copy(dir int, path string) (int, error) {
 	return fd, nil
 }
 
+// CopyAll is Copy for a directory with all that is mounted below it.
+func CopyAll(dir int, path string) (int, error) {
+	fd, err := unix.OpenTree(dir, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return -1, fmt.Errorf("binding %s: %w", path, err)
+	}
+	return fd, nil
+}
+
 // SetAttrs sets attributes of a mount itself.
 func SetAttrs(mount int, attrs uint64) error {
 	return unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: attrs})

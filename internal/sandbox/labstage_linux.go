@@ -1,0 +1,232 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"unroot/internal/sandbox/agent"
+	"unroot/internal/sandbox/launch"
+	"unroot/internal/sandbox/wire"
+	"unroot/internal/verify"
+)
+
+func init() { launch.Register(labStage, labMain) }
+
+// The files that a lab is started with, after the standard streams.
+const (
+	labSocket = 3
+	labFolder = 4
+)
+
+// laboratory is the lab's own process: the first of its pid namespace, root of its user namespace,
+// beside the runs and outside of their namespaces. With it ends everything.
+type laboratory struct {
+	conn   *wire.Conn
+	server *agent.Server
+	setup  labSetup
+	store  *store
+	upper  string // where directories for what runs write are made
+	used   int    // runs so far
+
+	volumes map[string]string // name → directory
+}
+
+// labMain is the stage.
+func labMain() {
+	sock := os.NewFile(labSocket, "front")
+	unix.CloseOnExec(labSocket)
+	unix.CloseOnExec(labFolder)
+	l := &laboratory{conn: wire.New(sock)}
+	if err := l.begin(); err != nil {
+		_ = l.conn.SendJSON(wire.Ready, labReady{Error: err.Error(), Masked: errors.Is(err, errMasked)})
+		os.Exit(1)
+	}
+	l.server = agent.NewServer(l.conn)
+	if err := l.serve(); err != nil {
+		fmt.Fprintln(os.Stderr, err) // the front reads it when the connection has ended
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// begin waits until the user namespace has ids, and makes the lab's world.
+func (l *laboratory) begin() error {
+	kind, payload, err := l.conn.Receive()
+	if err != nil {
+		return err
+	}
+	if kind != wire.Ready {
+		return fmt.Errorf("%w: kind %d before the setup", wire.ErrFrame, kind)
+	}
+	if err := wire.Decode(payload, &l.setup); err != nil {
+		return err
+	}
+	self, err := readOnlySelf()
+	if err != nil {
+		return fmt.Errorf("protecting this program from the images that it runs: %w", err)
+	}
+	launch.Executable = fmt.Sprintf("/proc/self/fd/%d", self)
+	if err := becomeRoot(); err != nil {
+		return err
+	}
+	folder := -1
+	if l.setup.Folder {
+		folder = labFolder
+	}
+	if err := buildWorld(l.setup.Room, folder); err != nil {
+		return err
+	}
+	return l.ready()
+}
+
+// ready decides where images and what runs write are kept, and tells the front.
+func (l *laboratory) ready() error {
+	serves := tmpfsServes("/i")
+	images := "/i"
+	if l.setup.Folder {
+		images = "/d/i"
+	}
+	l.upper = "/r"
+	if !serves || l.setup.UpperDisk {
+		l.upper = "/d/r"
+	}
+	if !serves && !l.setup.Folder {
+		return l.conn.SendJSON(wire.Ready, labReady{NeedFolder: true})
+	}
+	for _, dir := range []string{images, l.upper} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	l.store = &store{dir: images, room: l.setup.Room}
+	return l.conn.SendJSON(wire.Ready, labReady{})
+}
+
+// serve does what the front asks for, until it has gone.
+func (l *laboratory) serve() error {
+	for {
+		kind, payload, err := l.server.Next()
+		if err != nil {
+			return nil // the front has gone, or talks what cannot be understood
+		}
+		switch kind {
+		case wire.Image:
+			err = l.image(payload)
+		case wire.Run:
+			err = l.run(payload)
+		default:
+			err = fmt.Errorf("%w: unexpected kind %d", wire.ErrFrame, kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// image makes an image the one that is run next: it asks for the layers that are missing.
+func (l *laboratory) image(payload []byte) error {
+	var order imageOrder
+	if err := wire.Decode(payload, &order); err != nil {
+		return err
+	}
+	from := l.store.begin(order)
+	if err := l.conn.SendJSON(wire.Ready, imageAnswer{From: from}); err != nil {
+		return err
+	}
+	for i := from; i < len(order.Layers); i++ {
+		done, err := l.layer()
+		if err != nil {
+			return err
+		}
+		if err := l.conn.SendJSON(wire.Ready, done); err != nil {
+			return err
+		}
+		if done.Error != "" || len(done.Unmapped) > 0 {
+			l.store.giveUp()
+			return nil
+		}
+	}
+	return nil
+}
+
+// layer unpacks one layer, as its bytes arrive. An error means that the connection is of no further
+// use; other failures are in what comes back.
+func (l *laboratory) layer() (unpacked, error) {
+	archive := &incoming{server: l.server}
+	done, err := l.store.add(archive)
+	if err == nil && archive.failed != "" {
+		err = errors.New(archive.failed)
+	}
+	if err != nil {
+		done.Error = err.Error()
+	}
+	return done, archive.drain()
+}
+
+// incoming is the bytes of a layer that the front sends.
+type incoming struct {
+	server *agent.Server
+	rest   []byte
+	failed string // what the front says of a layer that it could not read to its end
+	err    error  // io.EOF at the end
+}
+
+// Read gives what has come.
+func (i *incoming) Read(p []byte) (int, error) {
+	for len(i.rest) == 0 && i.err == nil {
+		kind, payload, err := i.server.Next()
+		switch {
+		case err != nil:
+			i.err = io.ErrUnexpectedEOF
+		case kind == wire.Layer:
+			i.rest = payload
+		case kind == wire.LayerEnd:
+			i.err = io.EOF
+		case kind == wire.Error:
+			i.failed, i.err = string(payload), io.EOF
+		default:
+			i.err = fmt.Errorf("%w: kind %d inside a layer", wire.ErrFrame, kind)
+		}
+	}
+	n := copy(p, i.rest)
+	i.rest = i.rest[n:]
+	if n == 0 {
+		return 0, i.err
+	}
+	return n, nil
+}
+
+// drain reads to the end.
+func (i *incoming) drain() error {
+	i.rest = nil
+	for i.err == nil {
+		_, _ = i.Read(make([]byte, 1))
+		i.rest = nil
+	}
+	if i.err == io.EOF { // set above, never wrapped
+		return nil
+	}
+	return i.err
+}
+
+// run conducts one run of the current image.
+func (l *laboratory) run(payload []byte) error {
+	var s *space
+	defer func() {
+		if s != nil {
+			s.remove()
+		}
+	}()
+	return l.server.Run(context.Background(), payload, func(r verify.Run) (agent.Space, error) {
+		var err error
+		if s, err = l.newSpace(r); err != nil {
+			return nil, err
+		}
+		return s, nil
+	}, func(out *verify.Outcome) { s.adjust(out) })
+}
