@@ -51,7 +51,9 @@ func (c *comparison) compare() {
 		c.verdict.add(Reason{ID: NotSteady, Word: Unproven, Text: fmt.Sprintf("[internal error] the end is %q", o.End)})
 	}
 	if len(c.verdict.Reasons) > before {
-		c.explain(before)
+		if !c.verdict.has(BaselineFails) {
+			c.explain(before)
+		}
 		return
 	}
 	c.benign()
@@ -72,6 +74,10 @@ func (c *comparison) ended() {
 		c.refute(ExitStatus, fmt.Sprintf("it ended with status %d, the baseline with %d", o.Status, b.Status))
 		return
 	}
+	if b.Status != 0 {
+		c.failedAlike()
+		return
+	}
 	before, after := strings.TrimSpace(b.Stdout), strings.TrimSpace(o.Stdout)
 	switch {
 	case before != "" && after == "":
@@ -79,6 +85,19 @@ func (c *comparison) ended() {
 	case before != after:
 		c.note("standard output", lastLine(b.Stdout), lastLine(o.Stdout), false)
 	}
+}
+
+// failedAlike is two commands that ended with the same failure: the one does what the other does, and
+// neither what it is for. Most of them miss a password, a database or an argument.
+func (c *comparison) failedAlike() {
+	r := Reason{ID: BaselineFails, Word: Unproven, Text: fmt.Sprintf("the baseline itself ends with status %d, and so does the candidate", c.baseline.Status)}
+	for _, text := range []string{c.baseline.Stderr, c.baseline.Stdout} {
+		if line := lastLine(text); line != "" {
+			r.Text += "; the baseline said: " + quoted(line)
+			break
+		}
+	}
+	c.verdict.add(r)
 }
 
 // maxLine bounds a line that is quoted.
