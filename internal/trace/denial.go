@@ -26,7 +26,7 @@ type Denial struct {
 }
 
 // Denials gives what was refused in a run: EACCES, EPERM and EROFS; ENXIO on standard streams (open(2): a socket
-// cannot be opened by its name); and ENOENT where a file or a socket was to be made, since then its directory is
+// cannot be opened by its name); EINVAL where ids are set that the run does not have; and ENOENT where a file or a socket was to be made, since then its directory is
 // missing. There is one for each (kind, program, path or address, call, error), ordered by Seq.
 func Denials(l Log) []Denial {
 	t := grow(l)
@@ -92,6 +92,8 @@ func denied(e Event) bool {
 	switch e.Errno {
 	case "EACCES", "EPERM", "EROFS":
 		return true
+	case "EINVAL": // an id that the user namespace lacks: make_kuid is asked before capabilities are (kernel/sys.c, __sys_setuid)
+		return e.Kind == Identity || e.Kind == Owner
 	case "ENXIO":
 		return e.Kind == Open && standardStream(e.Path)
 	case "ENOENT":

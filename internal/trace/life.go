@@ -10,7 +10,7 @@ type Program struct {
 // Life is one process of a run, from its fork to its exit.
 type Life struct {
 	PID      int
-	Parent   int       // 0: the runner
+	Parent   int       // 0: the runner, for the first process and for health checks
 	Exe      string    // the last program that it ran
 	Args     []string  // of that program
 	Programs []Program // all that it became, in order; without the one that it was born with
@@ -74,7 +74,7 @@ func grow(l Log) *tree {
 
 // place gives the life that an event belongs to.
 func (t *tree) place(current map[int]int, e Event) int {
-	if at, ok := current[e.PID]; ok {
+	if at, ok := current[e.PID]; ok && !(e.started() && t.lives[at].Ended != 0) {
 		return at
 	}
 	current[e.PID] = t.add(&node{Life: Life{PID: e.PID, Began: e.Seq, Exe: e.Exe}, up: -1})
@@ -129,11 +129,8 @@ func (n *node) take(i int, e Event) {
 		n.Programs = append(n.Programs, Program{Exe: e.Path, Args: e.Args, Seq: e.Seq})
 	case e.Kind == Exit:
 		n.Ended, n.Status, n.Signal = e.Seq, e.Status, e.Signal
-	case e.Exe != "" && e.Kind != Exec:
-		n.Exe = e.Exe // a script's interpreter: the kernel runs another program than the one that was named
-		if last := len(n.Programs) - 1; last >= 0 {
-			n.Programs[last].Exe = e.Exe
-		}
+	case n.Exe == "":
+		n.Exe = e.Exe
 	}
 }
 

@@ -30,7 +30,7 @@ func TestInterleaving(t *testing.T) {
 // one that the first made before it forked.
 func randomRun(r *rand.Rand) [][]Event {
 	programs := []string{"/bin/sh", "/usr/sbin/a", "/usr/sbin/b"}
-	runs := [][]Event{{{PID: 1, Kind: Exec, Path: programs[0], Exe: programs[0]}, {PID: 1, Kind: Make, Call: "mkdir", Path: "/run/all", Exe: programs[0]}}}
+	runs := [][]Event{{{PID: 1, Kind: Exec, Path: programs[0]}, {PID: 1, Kind: Make, Call: "mkdir", Path: "/run/all", Exe: programs[0]}}}
 	count := 2 + r.IntN(4)
 	for pid := 2; pid <= count; pid++ {
 		runs[0] = append(runs[0], Event{PID: 1, Kind: Fork, Child: pid, Exe: programs[0]})
@@ -44,7 +44,7 @@ func randomProcess(r *rand.Rand, pid int, programs []string) []Event {
 	var events []Event
 	if r.IntN(3) > 0 {
 		exe = programs[r.IntN(len(programs))]
-		events = append(events, Event{PID: pid, Kind: Exec, Path: exe, Exe: exe})
+		events = append(events, Event{PID: pid, Kind: Exec, Path: exe, Exe: programs[0]})
 	}
 	for range r.IntN(12) {
 		dir := []string{"/run/all", fmt.Sprintf("/var/%d", pid)}[r.IntN(2)]

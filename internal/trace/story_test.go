@@ -22,8 +22,9 @@ func (s *story) add(e Event) *story {
 }
 
 func (s *story) exec(pid int, exe string, args ...string) *story {
+	s.add(Event{PID: pid, Kind: Exec, Call: "execve", Path: exe, Args: append([]string{exe}, args...)})
 	s.exe[pid] = exe
-	return s.add(Event{PID: pid, Kind: Exec, Call: "execve", Path: exe, Args: append([]string{exe}, args...), Exe: exe})
+	return s
 }
 
 func (s *story) fork(parent, child int) *story {

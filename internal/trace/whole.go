@@ -3,7 +3,7 @@ package trace
 import "fmt"
 
 // Complete reports whether a log is the whole of what a tracer saw: Seq is 1 to Total without a gap, every process
-// begins by a fork or is the first, no process changes its program without an exec, and nothing comes after an
+// begins by a fork, or by an exec that makes it of the runner's own (the first one, health checks), no process changes its program without an exec, and nothing comes after an
 // exit. The error says what is missing. That a process which did not exit was alive at the end is for the
 // judge to say, who knows what was seen from outside.
 func (l Log) Complete() error {
@@ -41,6 +41,10 @@ func (l Log) numbered() error {
 	return nil
 }
 
+// started reports whether an event is how a process begins that the runner put in: it becomes its program, and was none
+// before.
+func (e Event) started() bool { return e.Kind == Exec && e.Errno == "" && e.Exe == "" }
+
 // continuous looks for processes that come from nowhere, become another program unseen, or go on after their end.
 func (l Log) continuous() error {
 	type process struct {
@@ -51,9 +55,7 @@ func (l Log) continuous() error {
 	for i, e := range l.Events {
 		p := known[e.PID]
 		switch {
-		case e.PID == 0 && e.Kind == Fork:
-			p = &process{} // the runner put a process in
-		case p == nil && i == 0:
+		case (p == nil || p.ended) && (i == 0 || e.started()):
 			p = &process{exe: e.Exe}
 			known[e.PID] = p
 		case p == nil:

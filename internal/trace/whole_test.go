@@ -14,7 +14,7 @@ func served() Log {
 	return tell1("/bin/sh", "/start").
 		fork(1, 2).exec(2, "/bin/mkdir").mkdir(2, "/run/x").exit(2, 0).
 		fork(1, 3).open(3, "r", "/etc/x").killed(3, "SIGKILL").
-		add(Event{PID: 0, Kind: Fork, Child: 9}).exec(9, "/bin/health").exit(9, 0).
+		exec(9, "/bin/health").exit(9, 0).
 		fork(1, 2).exec(2, "/usr/bin/id").exit(2, 0).
 		exec(1, "/usr/sbin/nginx").bind(1, "tcp [::]:8080").fork(1, 11).open(11, "r", "/a", "EACCES").steady().log
 }
@@ -32,14 +32,15 @@ func TestComplete(t *testing.T) {
 		{"nothing", func(l *Log) { *l = Log{} }, "has no events"},
 		{"cut", func(l *Log) { l.Lost = "limit of 3 events" }, "is cut: limit of 3 events"},
 		{"one event taken out", func(l *Log) { l.Events = slices.Delete(l.Events, 3, 4) }, "event 4 of the trace is missing"},
-		{"the end taken off", func(l *Log) { l.Events = l.Events[:8] }, "events 9 to 18 of the trace are missing"},
+		{"the end taken off", func(l *Log) { l.Events = l.Events[:8] }, "events 9 to 17 of the trace are missing"},
 		{"one event twice", func(l *Log) { l.Events = slices.Insert(l.Events, 4, l.Events[3]) }, "event 4 of the trace is out of order"},
 		{"another total", func(l *Log) { l.Total = 3 }, "more than the 3"},
 		{"steady later than its end", func(l *Log) { l.Steady = 99 }, "steady state is after event 99"},
 		{"a fork taken out, numbered again", func(l *Log) { without(l, 2) }, "process 2 of event 2 was never forked"},
+		{"an exec by which a process of the runner begins taken out, numbered again", func(l *Log) { without(l, 9) }, "process 9 of event 9 was never forked"},
 		{"an exec taken out, numbered again", func(l *Log) { without(l, 3) }, `process 2 is "/bin/mkdir" at event 3 and was "/bin/sh": an exec is missing`},
-		{"an exit taken out, numbered again", func(l *Log) { without(l, 5) }, "event 11 forks process 2, which has not ended"},
-		{"a second fork taken out, numbered again", func(l *Log) { without(l, 12) }, "event 12 is of process 2, which had ended"},
+		{"an exit taken out, numbered again", func(l *Log) { without(l, 5) }, "event 10 forks process 2, which has not ended"},
+		{"a second fork taken out, numbered again", func(l *Log) { without(l, 11) }, "event 11 is of process 2, which had ended"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -81,14 +82,14 @@ func TestLives(t *testing.T) {
 		{1, 0, "/usr/sbin/nginx", 0, true, []int{2, 3, 2, 11}},
 		{2, 1, "/bin/mkdir", 5, false, nil},
 		{3, 1, "/bin/sh", 8, false, nil},
-		{9, 0, "/bin/health", 11, false, nil},
-		{2, 1, "/usr/bin/id", 14, false, nil},
+		{9, 0, "/bin/health", 10, false, nil},
+		{2, 1, "/usr/bin/id", 13, false, nil},
 		{11, 1, "/usr/sbin/nginx", 0, true, nil},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if programs := lives[0].Programs; len(programs) != 2 || programs[0].Exe != "/bin/sh" || programs[1].Seq != 15 {
+	if programs := lives[0].Programs; len(programs) != 2 || programs[0].Exe != "/bin/sh" || programs[1].Seq != 14 {
 		t.Errorf("first process was %+v", programs)
 	}
 }

@@ -310,7 +310,9 @@ func greetDatagram(ctx context.Context, at endpoint, w World, wait time.Duration
 		if o.known {
 			return again(ctx, datagrams[i], at, w, o)
 		}
-		best = better(best, o)
+		if !datagrams[i].loose || len(o.heard.bytes) > 0 { // a socket that takes answers from any port hears of no refusal
+			best = better(best, o)
+		}
 	}
 	return best
 }
