@@ -1,10 +1,12 @@
 package tracer
 
 import (
+	"slices"
+
 	"unroot/internal/trace"
 )
 
-// maxKnown bounds the paths of which answers are known, and the questions for each.
+// maxKnown bounds the paths of which answers are known, and maxQuestions the questions for each.
 const (
 	maxKnown     = 65536
 	maxQuestions = 64
@@ -18,35 +20,66 @@ type question struct {
 	flags uint32
 }
 
-// answers is the questions whose answer is known not to be worth a stop, by the path asked for.
-type answers map[string][]question
+// answers is the questions whose answer is known not to be worth a stop: the same program with the
+// same credentials has asked before, and the run itself has done nothing since that would change it.
+type answers struct {
+	paths   map[string][]question
+	missing map[string]bool // the paths that are not there
+	written map[string]bool // the paths that an open with O_CREAT found or made
+}
 
-func (a answers) has(path string, q question) bool {
-	for _, known := range a[path] {
-		if known == q {
-			return true
+func newAnswers() answers {
+	return answers{map[string][]question{}, map[string]bool{}, map[string]bool{}}
+}
+
+// has reports whether the answer is known, and whether it is ENOENT.
+func (a *answers) has(path string, q question) (known, missing bool) {
+	if !slices.Contains(a.paths[path], q) {
+		return false, false
+	}
+	return true, a.missing[path]
+}
+
+func (a *answers) learn(path string, q question, missing bool) {
+	if len(a.paths) >= maxKnown || len(a.paths[path]) >= maxQuestions {
+		a.clear()
+	}
+	if a.missing[path] != missing {
+		delete(a.paths, path) // what others were told before is not true any more
+	}
+	if missing {
+		a.missing[path] = true
+	} else {
+		delete(a.missing, path)
+	}
+	if !slices.Contains(a.paths[path], q) {
+		a.paths[path] = append(a.paths[path], q)
+	}
+}
+
+func (a *answers) clear() {
+	clear(a.paths)
+	clear(a.missing)
+	clear(a.written)
+}
+
+// changed drops what a successful call makes uncertain. A file that is removed changes the answers for
+// its own path alone, and most of those are temporary ones that nobody looks at by other names; all
+// other changes can change the answers for any path, as symlinks lead anywhere. A file that is opened
+// with O_CREAT a second time changes nothing.
+func (a *answers) changed(e *trace.Event) {
+	switch {
+	case e.Kind == trace.Remove:
+		delete(a.paths, e.Path)
+		delete(a.missing, e.Path)
+		delete(a.written, e.Path)
+	case e.Kind == trace.Open && creates(e.Want):
+		if a.written[e.Path] {
+			return
 		}
+		a.clear()
+		a.written[e.Path] = true
+	case changesFiles(e.Kind), changesRights(e.Kind), e.Kind == trace.Bind && isUnix(e.Addr):
+		a.clear()
 	}
-	return false
-}
-
-func (a answers) learn(path string, q question) {
-	if a.has(path, q) {
-		return
-	}
-	if len(a) >= maxKnown || len(a[path]) >= maxQuestions {
-		clear(a)
-	}
-	a[path] = append(a[path], q)
-}
-
-// forget drops what a change makes uncertain. A file that is removed changes the answers for its own
-// path alone, and most of those are temporary ones that nobody looks at by other names; all other
-// changes can change the answers for any path, as symlinks lead anywhere.
-func (a answers) forget(e *trace.Event) {
-	if e.Kind == trace.Remove {
-		delete(a, e.Path)
-		return
-	}
-	clear(a)
 }

@@ -219,18 +219,18 @@ func (t *Tracer) answer(k *task, p *pending, result int64) {
 		t.tell(k, e)
 	}
 	if p.call.fast && learnable(e, keep) {
-		t.known.learn(e.Path, k.question(p))
+		t.known.learn(e.Path, k.question(p), e.Errno == "ENOENT")
 	}
 }
 
-// learnable tells the answers that will be of no interest the next time: that an open for reading
-// succeeded, and of a look whatever is no denial.
+// learnable tells the answers that will be of no interest the next time: of an open for reading, that
+// it succeeded or that nothing is there; of a look whatever is no denial.
 func learnable(e *trace.Event, kept bool) bool {
-	if e.Path == "" {
+	switch {
+	case e.Path == "":
 		return false
-	}
-	if e.Kind == trace.Open {
-		return e.Errno == "" && !writes(e.Want)
+	case e.Kind == trace.Open:
+		return !writes(e.Want) && (e.Errno == "" || e.Errno == "ENOENT")
 	}
 	return !kept
 }
@@ -245,13 +245,14 @@ func (t *Tracer) needsAnswer(k *task, p *pending) bool {
 	if e.Kind == trace.Socket && !rawSocket(e.Addr) {
 		return false
 	}
-	if !p.call.fast || e.Path == "" || !t.known.has(e.Path, k.question(p)) {
+	if !p.call.fast || e.Path == "" {
 		return true
 	}
-	if e.Kind == trace.Open && t.kept.wanted(e) {
+	known, missing := t.known.has(e.Path, k.question(p))
+	if known && !missing && e.Kind == trace.Open && t.kept.wanted(e) {
 		t.tell(k, e)
 	}
-	return false
+	return !known
 }
 
 // succeeded takes up what a success changes.
@@ -268,9 +269,7 @@ func (t *Tracer) succeeded(k *task, p *pending) {
 	case e.Kind == trace.Chroot:
 		t.chroots = true
 	}
-	if changesFiles(e.Kind) || changesRights(e.Kind) {
-		t.known.forget(e)
-	}
+	t.known.changed(e)
 }
 
 // tell completes an event and gives it to the log.

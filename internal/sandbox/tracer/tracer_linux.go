@@ -60,7 +60,7 @@ func New(o Options) *Tracer {
 	t := &Tracer{
 		o: o, proc: strings.TrimSuffix(o.Proc, "/"), commands: make(chan func(), 16), ended: make(chan struct{}), kept: newKeeper(o.Events, o.OnEvent),
 		live: map[int]bool{}, tasks: map[int]*task{}, processes: map[int]*process{}, births: map[int]*task{}, early: map[int]bool{},
-		who: map[string]*identity{}, known: answers{}, bound: map[string]string{}, texts: map[string]string{},
+		who: map[string]*identity{}, known: newAnswers(), bound: map[string]string{}, texts: map[string]string{},
 	}
 	if t.proc == "" {
 		t.proc = "/proc"

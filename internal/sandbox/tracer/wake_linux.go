@@ -21,30 +21,37 @@ type sigaction struct {
 	mask                     uint64
 }
 
-// interruptible lets the runtime install its handler for the signal, and takes SA_RESTART away from
-// it: wait4(2) then returns with EINTR instead of going on. The handler's work, telling a channel that
-// nobody reads, does no harm.
-var interruptible = sync.OnceFunc(func() {
+// prepare changes two signals of this process, once.
+//
+// The runtime's handler for the wake signal loses SA_RESTART: wait4(2) then returns with EINTR instead
+// of going on. The handler's work, telling a channel that nobody reads, does no harm.
+//
+// SIGCHLD gets its default action, which is nothing, and SA_NOCLDSTOP: else every stop of a tracee
+// would run the runtime's handler on some thread of this process, which costs as much as the stop
+// (kernel/signal.c, do_notify_parent_cldstop). The wait is woken without it.
+var prepare = sync.OnceFunc(func() {
 	signal.Notify(make(chan os.Signal, 1), syscall.Signal(wakeSignal))
-	const restart = 0x10000000
-	var a sigaction
-	action(uintptr(unsafe.Pointer(&a)), 1)
+	const (
+		restart     = 0x10000000
+		noChildStop = 1
+	)
+	a := action(wakeSignal, nil)
 	a.flags &^= restart
-	action(uintptr(unsafe.Pointer(&a)), 0)
+	action(wakeSignal, &a)
+	a = action(unix.SIGCHLD, nil)
+	a.handler, a.flags = 0, a.flags|noChildStop
+	action(unix.SIGCHLD, &a)
 })
 
-// action reads (get is 1) or sets the signal's action.
-func action(a uintptr, get int) {
-	set, old := a, uintptr(0)
-	if get == 1 {
-		set, old = 0, a
-	}
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(wakeSignal), set, old, 8, 0, 0)
+// action sets what a signal does, unless set is nil, and gives what it did before.
+func action(sig unix.Signal, set *sigaction) (old sigaction) {
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	return old
 }
 
 // answerWake makes the calling thread one that ring interrupts.
 func answerWake() {
-	interruptible()
+	prepare()
 	var s unix.Sigset_t
 	s.Val[0] = 1 << (wakeSignal - 1)
 	unix.PthreadSigmask(unix.SIG_UNBLOCK, &s, nil)

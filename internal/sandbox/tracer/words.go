@@ -9,6 +9,8 @@ import (
 // writes reports whether an open can change a file.
 func writes(want string) bool { return strings.ContainsAny(want, "wct") }
 
+func creates(want string) bool { return strings.Contains(want, "c") }
+
 func isUnix(addr string) bool { return strings.HasPrefix(addr, "unix ") }
 
 // rawSocket tells the sockets that need CAP_NET_RAW: raw(7), packet(7). Those of netlink are raw in
