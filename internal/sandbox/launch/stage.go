@@ -11,6 +11,10 @@ const prefix = "unroot-"
 
 var stages = map[string]func(){}
 
+// dispatches is set where this program asks for stages at its start. One that does not would do its
+// usual work as a stage, such as starting stages.
+var dispatches bool
+
 // A stage changes who and where its main thread is, and the kernel does that by thread: the main
 // goroutine must never move to another one. Only an init function runs early enough to say so.
 func init() {
@@ -31,6 +35,7 @@ func Register(name string, f func()) {
 // Stage runs the stage that argv[0] names and ends the process. Where it names none, nothing
 // happens. It is the first thing in main and in TestMain.
 func Stage() bool {
+	dispatches = true
 	if len(os.Args) == 0 {
 		return false
 	}

@@ -39,6 +39,9 @@ const maxSpec = 16 << 20
 // of the stage itself where it needs one, and the attributes of the process, such as namespaces to
 // make. Nobody waits for the process: it is the caller's child, and the caller's to reap.
 func Start(spec Spec, attr *os.ProcAttr) (*Held, error) {
+	if !dispatches {
+		return nil, errors.New("[internal error] starting a process: this program does not call launch.Stage")
+	}
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return nil, fmt.Errorf("starting a process: %w", err)
