@@ -156,8 +156,17 @@ func treeKey(dir string, more ...string) (string, error) {
 			return err
 		}
 		rel, err := filepath.Rel(dir, path)
-		fmt.Fprintf(h, "%s %o %d\n%s\n", rel, info.Mode().Perm(), len(content), content)
+		fmt.Fprintf(h, "%s %o %d\n%s\n", rel, checkedOut(info.Mode()), len(content), content)
 		return err
 	})
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), err
+}
+
+// checkedOut is what git keeps of a file's mode: all else is the umask of whoever checked it out, and
+// must not make another sample.
+func checkedOut(mode fs.FileMode) fs.FileMode {
+	if mode&0o100 != 0 {
+		return 0o755
+	}
+	return 0o644
 }
