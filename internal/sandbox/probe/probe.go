@@ -28,13 +28,13 @@ type World struct {
 // Bounds of one question. Services under a tracer on a busy machine are slow; hostile ones never end.
 const (
 	connectTime = 2 * time.Second
-	askTime     = 10 * time.Second // of one question with what belongs to it
-	maxAnswer   = 64 << 10         // bytes read of one answer
-	maxBody     = 1 << 20          // of a body that Expect is looked for in
-	maxSample   = 256              // bytes of Answer.Sample
+	askTime     = 8 * time.Second // of one question with what belongs to it
+	maxAnswer   = 64 << 10        // bytes read of one answer
+	maxBody     = 1 << 20         // of a body that Expect is looked for in
+	maxSample   = 256             // bytes of Answer.Sample
 )
 
-// Ask puts one question and says what came of it. It returns within 15 s, or when ctx ends; exec takes as long
+// Ask puts one question and says what came of it. It returns within 10 s, or when ctx ends; exec takes as long
 // as World.Exec lets it.
 //
 // An answer is OK as verify.Probe says. A connection that is closed without a byte, or one where nothing is
@@ -98,7 +98,7 @@ func askBytes(ctx context.Context, p verify.Probe, at endpoint, expect *regexp.R
 		return notConnected(p, err)
 	}
 	defer conn.Close()
-	t := talk{send: p.Send, first: 5 * time.Second, pause: 100 * time.Millisecond, whole: 8 * time.Second}
+	t := talk{send: p.Send, first: 5 * time.Second, pause: 100 * time.Millisecond, whole: 6 * time.Second}
 	if p.Expect != "" {
 		t.pause = t.first
 		t.enough = expect.Match
