@@ -60,7 +60,7 @@ func Conduct(ctx context.Context, s Space, r verify.Run, to IO, report func(veri
 func newConductor(s Space, r verify.Run, report func(verify.Progress)) *conductor {
 	c := &conductor{
 		space: s, run: r, report: report, settle: r.Settle, timeout: r.Timeout,
-		begun: time.Now(), limit: make(chan string, 1), seen: newSeen(r.Trace),
+		begun: time.Now(), limit: make(chan string, 1), seen: newSeen(r.Trace, executableIn(s.Proc())),
 		out: verify.Outcome{Run: r, Platform: "linux/" + runtime.GOARCH},
 	}
 	if c.settle <= 0 {

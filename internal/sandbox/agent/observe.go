@@ -142,6 +142,17 @@ func (o *observer) complete(pid int, t *task) bool {
 	return true
 }
 
+// executableIn gives a reader of what a process executes.
+func executableIn(proc string) func(pid int) string {
+	return func(pid int) string {
+		link, err := os.Readlink(filepath.Join(proc, strconv.Itoa(pid), "exe"))
+		if err != nil {
+			return ""
+		}
+		return program(link)
+	}
+}
+
 // executable reads what a process executes; "" is our own stage. The first thread may have ended
 // before the others, and then only they have a program.
 func (o *observer) executable(dir string) (string, error) {

@@ -29,11 +29,16 @@ type seen struct {
 	traced   bool
 	writes   uint64
 	events   uint64 // Seq of the last event
+
+	// executable is what a process executes, as the observer names it: a program is started by many names,
+	// such as /bin/sh or /proc/self/exe. "" where that cannot be seen.
+	executable func(pid int) string
 }
 
-func newSeen(traced bool) *seen {
+func newSeen(traced bool, executable func(pid int) string) *seen {
 	return &seen{
-		known: map[string]bool{}, programs: map[int]string{}, binders: map[string]string{}, bound: map[string]bool{}, traced: traced,
+		executable: executable,
+		known:      map[string]bool{}, programs: map[int]string{}, binders: map[string]string{}, bound: map[string]bool{}, traced: traced,
 	}
 }
 
@@ -74,6 +79,9 @@ func (s *seen) event(e trace.Event) {
 	exe := e.Exe
 	if e.Kind == trace.Exec && e.Errno == "" {
 		exe = e.Path // Exe is what it was before
+		if real := s.executable(e.PID); real != "" {
+			exe = real
+		}
 	}
 	if e.Creds != nil {
 		s.addLocked(verify.Process{PID: e.PID, Program: exe, Args: e.Args, Creds: *e.Creds})
