@@ -140,3 +140,20 @@ func run(t testing.TB, e *Embedded, r verify.Run) verify.Outcome {
 	}
 	return out
 }
+
+type (
+	imageType = image.Image
+	layerType = image.Layer
+)
+
+// countedLayer counts how often it is read.
+type countedLayer struct {
+	image.Layer
+	counts map[string]int
+	name   string
+}
+
+func (l countedLayer) Open(ctx context.Context) (io.ReadCloser, error) {
+	l.counts[l.name]++
+	return l.Layer.Open(ctx)
+}

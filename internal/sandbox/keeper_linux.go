@@ -185,11 +185,11 @@ func (k *keeper) order(o keeperOrder) error {
 	return nil
 }
 
-// folder makes the folder for big images where the plan is to have one, and opens the directory in it
-// that the lab's root may write. Nobody else can come by it: the folder is closed to others.
-func (k *keeper) folder(p plan, ids [2][]extent) (*os.File, error) {
+// folder makes the folder for big images where the plan is to have one, and gives the directory in it
+// that the lab's root may write; "" where there is none. Nobody else can come by it: the folder is closed to others.
+func (k *keeper) folder(p plan, ids [2][]extent) (string, error) {
 	if !p.folder {
-		return nil, nil
+		return "", nil
 	}
 	if k.pending != nil {
 		<-k.pending
@@ -200,27 +200,27 @@ func (k *keeper) folder(p plan, ids [2][]extent) (*os.File, error) {
 			owners = nil
 		}
 		if err := k.start(owners); err != nil {
-			return nil, fmt.Errorf("making a folder for the image: %w", err)
+			return "", fmt.Errorf("making a folder for the image: %w", err)
 		}
 	}
 	dir, err := os.MkdirTemp(folderParent(p.dir), "unroot-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the image: %w", err)
+		return "", fmt.Errorf("making a folder for the image: %w", err)
 	}
 	if err := k.order(keeperOrder{Folder: dir}); err != nil {
 		os.RemoveAll(dir)
-		return nil, fmt.Errorf("making a folder for the image: %w", err)
+		return "", fmt.Errorf("making a folder for the image: %w", err)
 	}
 	inner := filepath.Join(dir, "i")
 	if err := errors.Join(os.Mkdir(inner, 0o755), os.Chmod(inner, 0o777)); err != nil {
-		return nil, fmt.Errorf("making a folder for the image: %w", err)
+		return "", fmt.Errorf("making a folder for the image: %w", err)
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(inner, &fs); err != nil {
-		return nil, fmt.Errorf("looking at the folder for the image: %w", err)
+		return "", fmt.Errorf("looking at the folder for the image: %w", err)
 	}
 	k.room = int64(fs.Bavail) * fs.Bsize / 2
-	return os.Open(inner)
+	return inner, nil
 }
 
 // folderParent is where folders are made: not in memory, as that is what they are to spare.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unroot/internal/image"
+	"unroot/internal/sandbox/launch"
 	"unroot/internal/sandbox/wire"
 )
 
@@ -136,7 +137,9 @@ func (l *lab) greet(extents [2][]extent, memory int64) (ready labReady, err erro
 
 // start starts the process. The thread that does so waits for it and for nothing else: the kernel
 // sends PR_SET_PDEATHSIG when the thread ends, not the process (prctl(2)).
-func (l *lab) start(folder *os.File) error {
+//
+// A folder is its working directory: a descriptor of ours would be of our mount namespace.
+func (l *lab) start(folder string) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -158,12 +161,8 @@ func (l *lab) start(folder *os.File) error {
 		return err
 	}
 	defer w.Close()
-	files := []*os.File{null, null, w, theirs}
-	if folder != nil {
-		files = append(files, folder)
-	}
 	started := make(chan error)
-	go l.wait(files, started)
+	go l.wait(folder, []*os.File{null, null, w, theirs}, started)
 	if err := <-started; err != nil {
 		r.Close()
 		l.sock.Close()
@@ -173,10 +172,11 @@ func (l *lab) start(folder *os.File) error {
 	return nil
 }
 
-func (l *lab) wait(files []*os.File, started chan<- error) {
+func (l *lab) wait(dir string, files []*os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p, err := startSelf(labStage, &os.ProcAttr{
+		Dir:   dir,
 		Files: files,
 		Env:   []string{},
 		Sys: &syscall.SysProcAttr{
@@ -199,6 +199,9 @@ func (l *lab) wait(files []*os.File, started chan<- error) {
 // startSelf starts this program as a stage: by its path, which the stage can mount read-only, or
 // else what /proc calls it, where the file was replaced or its directories are closed to others.
 func startSelf(stage string, attr *os.ProcAttr) (*os.Process, error) {
+	if !launch.Dispatches() {
+		return nil, errors.New("[internal error] starting a lab: this program does not call sandbox.Stage")
+	}
 	const self = "/proc/self/exe"
 	if path, err := os.Readlink(self); err == nil {
 		here, err1 := os.Stat(self)

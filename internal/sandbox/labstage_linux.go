@@ -17,11 +17,8 @@ import (
 
 func init() { launch.Register(labStage, labMain) }
 
-// The files that a lab is started with, after the standard streams.
-const (
-	labSocket = 3
-	labFolder = 4
-)
+// labSocket is the file that a lab is started with, after the standard streams.
+const labSocket = 3
 
 // laboratory is the lab's own process: the first of its pid namespace, root of its user namespace,
 // beside the runs and outside of their namespaces. With it ends everything.
@@ -40,7 +37,6 @@ type laboratory struct {
 func labMain() {
 	sock := os.NewFile(labSocket, "front")
 	unix.CloseOnExec(labSocket)
-	unix.CloseOnExec(labFolder)
 	l := &laboratory{conn: wire.New(sock)}
 	if err := l.begin(); err != nil {
 		_ = l.conn.SendJSON(wire.Ready, labReady{Error: err.Error(), Masked: errors.Is(err, errMasked)})
@@ -71,12 +67,14 @@ func (l *laboratory) begin() error {
 		return fmt.Errorf("protecting this program from the images that it runs: %w", err)
 	}
 	launch.Executable = fmt.Sprintf("/proc/self/fd/%d", self)
-	if err := becomeRoot(); err != nil {
-		return err
-	}
 	folder := -1
 	if l.setup.Folder {
-		folder = labFolder
+		if folder, err = unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("opening the folder for big images: %w", err)
+		}
+	}
+	if err := becomeRoot(); err != nil {
+		return err
 	}
 	if err := buildWorld(l.setup.Room, folder); err != nil {
 		return err

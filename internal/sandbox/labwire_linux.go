@@ -5,7 +5,7 @@ package sandbox
 // labSetup is the front's first message: the ids of the lab are there, and this is how it is to be.
 type labSetup struct {
 	Room      int64 `json:"room"`      // bytes of images
-	Folder    bool  `json:"folder"`    // images go into the directory that file 4 is
+	Folder    bool  `json:"folder"`    // images go into the working directory that the lab was started in
 	UpperDisk bool  `json:"upperDisk"` // so does what runs write, also where a tmpfs would do
 	Watch     bool  `json:"watch"`     // the lab watches the memory of runs: no cgroup does
 }

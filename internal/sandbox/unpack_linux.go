@@ -62,10 +62,12 @@ func unpackInto(dir string, archive io.Reader, room int64) (unpacked, error) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and never unlocked
-		err = errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chroot(dir), unix.Chdir("/"))
-		if err == nil {
+		before, e := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err = errors.Join(e, unix.Unshare(unix.CLONE_FS), unix.Chroot(dir), unix.Chdir("/")); err == nil {
 			err = u.all(archive)
 		}
+		// The thread may end a little later; the directory must not be in use then.
+		_ = errors.Join(unix.Fchdir(before), unix.Chroot("."), unix.Close(before))
 	}()
 	<-done
 	u.Full = errors.Is(err, errFull) || errors.Is(err, unix.ENOSPC)

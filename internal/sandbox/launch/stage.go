@@ -47,3 +47,7 @@ func Stage() bool {
 	os.Exit(0)
 	return true
 }
+
+// Dispatches reports whether this program has asked for stages, as who starts it again as one must
+// know.
+func Dispatches() bool { return dispatches }
