@@ -201,6 +201,7 @@ func (t *Tracer) address(k *task, p *pending, fd int, addr, length uint64) bool 
 	switch family {
 	case unix.AF_UNIX:
 		p.event.Addr = t.unixAddress(k, b[2:n])
+		p.inode = t.socketInode(k, fd)
 		return true
 	case unix.AF_INET, unix.AF_INET6:
 		if host, ok := hostPort(family, b[:n]); ok {
