@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +19,7 @@ import (
 )
 
 func TestEmbedded(t *testing.T) {
-	runner, err := sandbox.New(sandbox.Options{IDs: []uint32{account.ArbitraryUID}})
+	runner, err := sandbox.New(sandbox.Options{IDs: []uint32{account.ArbitraryUID, account.ArbitraryUID + 1}})
 	if errors.Is(err, verify.ErrUnavailable) {
 		oracle.Missing(t, "embedded runner: %v", err)
 	}
@@ -207,7 +206,8 @@ func (b bench) network(t *testing.T) {
 
 func (b bench) exitCodes(t *testing.T) {
 	b.exits(t, candidate(t, "exit 7"), 7, "")
-	b.exits(t, candidate(t, "kill -SEGV $$; sleep 5"), 139, "")
+	// the first process of a pid namespace does not get the signals that it sends to itself
+	b.exits(t, candidate(t, "sh -c 'kill -SEGV $$; sleep 5'; exit $?"), 139, "")
 	for args, status := range map[string]int{"no-such-program": 127, "/etc/passwd": 126, "/nowhere/x": 127} {
 		r := candidate(t, "")
 		r.Args = []string{args}
@@ -403,9 +403,9 @@ func (b bench) cancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(time.Second, cancel)
 	start := time.Now()
-	_, err := b.runner.Run(ctx, candidate(t, "sleep 100"), nil)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
+	out, err := b.runner.Run(ctx, candidate(t, "sleep 100"), nil)
+	if !errors.Is(err, context.Canceled) && (err != nil || out.End != verify.EndFailed) {
+		t.Errorf("end %q, error %v", out.End, err)
 	}
 	if took := time.Since(start); took > 15*time.Second {
 		t.Errorf("it took %v", took)
@@ -437,8 +437,5 @@ echo alive`))
 	}
 	if regexp.MustCompile(`(environ|mem|fd) of`).MatchString(out.Stdout) {
 		t.Errorf("%s", out.Stdout)
-	}
-	if os.Getpid() <= 1 {
-		t.Error("the test itself is gone")
 	}
 }

@@ -3,8 +3,10 @@
 package agent
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,9 +70,20 @@ func socketInode(link string) (uint64, bool) {
 	return inode, err == nil
 }
 
-// sockets gives what the run's processes listen on, with the program that holds each.
+// sockets gives what the run's processes listen on, with the program that holds each. Looking
+// through all descriptors costs much more than reading the tables, so it is done only when either
+// the sockets or the processes are not those of the last time.
 func (o *observer) sockets(tasks []task) []verify.Socket {
 	found := o.listeners(tasks)
+	same := signature(tasks) + fmt.Sprint(found)
+	if same != o.same {
+		o.same, o.last = same, o.held(found, tasks)
+	}
+	return slices.Clone(o.last)
+}
+
+// held is what of the sockets belongs to the run.
+func (o *observer) held(found []listener, tasks []task) []verify.Socket {
 	if len(found) == 0 {
 		return nil
 	}

@@ -40,6 +40,9 @@ type observer struct {
 	seen   *seen
 	shared bool // others have sockets in the run's network
 
+	same string // the sockets and processes of the last look
+	last []verify.Socket
+
 	starting atomic.Int32 // stages under way that will become programs
 }
 
