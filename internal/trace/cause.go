@@ -22,7 +22,8 @@ func Failed(l Log) []Life {
 
 // Culprits gives the denials that most likely ended the processes of Failed, in its order; of each process those of the
 // program that it ended as, nearest to its end first. Attempts to look, to raise limits and to clean up come behind the
-// others, since programs go on without. PID and Seq are those of the event that is blamed, Count is 1.
+// others, since programs go on without. Where those processes were refused nothing, it is what was refused before and left
+// something missing, such as a directory that a script failed to make. PID and Seq are those of the event that is blamed, Count is 1.
 func Culprits(l Log) []Denial {
 	t := grow(l)
 	byLife := map[int][]Denial{}
@@ -35,15 +36,39 @@ func Culprits(l Log) []Denial {
 	}
 	var culprits []Denial
 	seen := map[string]bool{}
-	for _, who := range t.blamed() {
-		for _, d := range t.nearest(who, byLife[who]) {
+	blame := func(denials []Denial) {
+		for _, d := range denials {
 			if key := denialKey(d); !seen[key] {
 				seen[key] = true
 				culprits = append(culprits, d)
 			}
 		}
 	}
+	for _, who := range t.blamed() {
+		blame(t.nearest(who, byLife[who]))
+	}
+	if len(culprits) == 0 && len(t.lives) > 0 && t.badly(t.lives[0]) {
+		blame(t.missed(byLife))
+	}
 	return culprits
+}
+
+// missed gives the denials that left something missing which a later program may have failed for without being refused
+// anything, the last first: those of what the first process was before, and of programs that it ran and that failed.
+func (t *tree) missed(byLife map[int][]Denial) []Denial {
+	var denials []Denial
+	for at, n := range t.lives {
+		if at == 0 || t.badly(n) {
+			for _, d := range byLife[at] {
+				switch {
+				case d.Kind == Make || d.Kind == Rename || d.Kind == Link, d.Kind == Open && strings.Contains(d.Want, "c"):
+					denials = append(denials, d)
+				}
+			}
+		}
+	}
+	slices.SortFunc(denials, func(a, b Denial) int { return cmp.Compare(b.Seq, a.Seq) })
+	return denials
 }
 
 // blamed is failed, or, where nothing failed and the run is over, its first process: some programs end with

@@ -38,8 +38,12 @@ func TestCulprits(t *testing.T) {
 			[]string{"B1: calls setgroups: drops to another user for the program behind it"}},
 		{"named", tell1("/usr/sbin/named").id(1, "setgroups", []int64{}, "EPERM").exit(1, 1),
 			[]string{"B2: calls setgroups: drops to another user itself"}},
-		{"an old denial of the shell does not explain the program that it became", tell1("/bin/sh").
-			open(1, "wc", "/x", "EACCES").exec(1, "/usr/sbin/vsftpd").open(1, "r", "/etc/vsftpd.conf").exit(1, 2), nil},
+		{"apache2: a script fails to make the directory that the server then misses", tell1("/bin/sh").
+			fork(1, 2).exec(2, "/usr/bin/mkdir").mkdir(2, "/run/apache2", "EACCES").exit(2, 1).
+			exec(1, "/usr/sbin/apache2").open(1, "r", "/etc/apache2/apache2.conf").exit(1, 1),
+			[]string{"C3: cannot write its runtime directory /run (/run/apache2)"}},
+		{"an old denial that leaves nothing missing does not explain a later failure", tell1("/bin/sh").
+			fork(1, 2).exec(2, "/bin/chown").chown(2, "/x", 1, 1, "EPERM").exit(2, 1).open(1, "r", "/y", "EACCES").exec(1, "/usr/sbin/vsftpd").open(1, "r", "/etc/vsftpd.conf").exit(1, 2), nil},
 		{"apache2: logs, in a child of a script of a script", tell1("/bin/sh", "/start").
 			fork(1, 2).exec(2, "/bin/sh", "/usr/sbin/apache2ctl").fork(2, 3).exec(3, "/usr/sbin/apache2").
 			open(3, "wc", "/var/log/apache2/error.log", "EACCES").exit(3, 1).exit(2, 1).exit(1, 1),
