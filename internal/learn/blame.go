@@ -24,7 +24,7 @@ func (l *learner) learn(number int, outcomes []verify.Outcome) []string {
 		if verify.Judge(l.baseline, o, l.expect).Word == verify.Proven {
 			continue
 		}
-		blamed := unknown(suspects(*l.baseline, o), before)
+		blamed := unknown(l.suspects(o), before)
 		for _, d := range blamed {
 			if known(l.seen.Denials, d) { // another scenario showed it too
 				continue
@@ -67,9 +67,16 @@ func same(a, b trace.Denial) bool {
 // ones first: those near the end of the programs that ended badly; all of those programs; all that the
 // baseline did not have too, since a program may go on without something that it should do. What a
 // run can live with stays as it is: a list counts only where those before it teach nothing new.
-func suspects(baseline, o verify.Outcome) [][]trace.Denial {
-	culprits := trace.Unmatched(trace.Culprits(o.Trace), baseline.Trace)
-	return [][]trace.Denial{nearest(culprits), culprits, trace.Unmatched(trace.Denials(o.Trace), baseline.Trace)}
+func (l *learner) suspects(o verify.Outcome) [][]trace.Denial {
+	culprits := l.mendable(trace.Culprits(o.Trace))
+	return [][]trace.Denial{nearest(culprits), culprits, l.mendable(trace.Denials(o.Trace))}
+}
+
+// mendable leaves out what the baseline was denied too, and what nothing in an image allows.
+func (l *learner) mendable(denials []trace.Denial) []trace.Denial {
+	return slices.DeleteFunc(trace.Unmatched(denials, l.baseline.Trace), func(d trace.Denial) bool {
+		return !survey.Mendable(l.source.View.Tree, d)
+	})
 }
 
 // nearest is, of each program that ended, the denials close to the last one: a program tries a few

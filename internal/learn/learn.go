@@ -189,13 +189,26 @@ func addedOperations(before, after plan.Plan) []string {
 	var added []string
 	for _, op := range after.Operations {
 		if text := op.Effect.String(); !had[text] {
-			if len(op.Why) > 0 {
-				text += " (" + op.Why[len(op.Why)-1].String() + ")"
+			if why := evidence(op); why != "" {
+				text += " (" + why + ")"
 			}
 			added = append(added, text)
 		}
 	}
 	return added
+}
+
+// evidence is what a run has shown for an operation, else the first thing that it rests on.
+func evidence(op plan.Operation) string {
+	for _, why := range op.Why {
+		if why.Source == "run" {
+			return why.String()
+		}
+	}
+	if len(op.Why) > 0 {
+		return op.Why[0].String()
+	}
+	return ""
 }
 
 // writesMore reports whether the record of the candidate changes: what runs must be given to write.

@@ -147,6 +147,23 @@ func (n *needs) written(d trace.Denial, why Evidence) {
 	}
 }
 
+// Mendable reports whether an image can do something about a denial of a write: not where a file is to be
+// made in a directory that is never opened as a whole. Of other denials it is not said.
+func Mendable(t *rootfs.Tree, d trace.Denial) bool {
+	written := writtenPaths(d)
+	for _, w := range written {
+		at, ok := Locate(t, w.Path)
+		dir := at.Path
+		if !w.Dir {
+			dir = path.Dir(at.Path)
+		}
+		if ok && (at.Exists && !w.Dir || w.Dir && !at.Exists && !Closed(at.Path) || !Closed(dir)) {
+			return true
+		}
+	}
+	return len(written) == 0
+}
+
 // writtenPaths is what must be writable for the call to be allowed: the file itself, or the
 // directory whose entries the call changes.
 func writtenPaths(d trace.Denial) []Need {

@@ -55,3 +55,34 @@ func TestWrittenPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestMendable: a file in a directory that stays closed is beyond what an image can give.
+func TestMendable(t *testing.T) {
+	t.Parallel()
+	tree, err := rootfs.Merge([]rootfs.Entry{
+		{Path: "/", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/etc", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/etc/x.conf", Kind: rootfs.File, Mode: 0o644},
+		{Path: "/run", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/var", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/var/lib", Kind: rootfs.Dir, Mode: 0o755},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		denial trace.Denial
+		want   bool
+	}{
+		{trace.Denial{Kind: trace.Open, Path: "/etc/x.conf.tmp", Want: "wc"}, false},
+		{trace.Denial{Kind: trace.Open, Path: "/etc/x.conf", Want: "w"}, true},
+		{trace.Denial{Kind: trace.Open, Path: "/tmpfile", Want: "wc"}, false},
+		{trace.Denial{Kind: trace.Open, Path: "/run/x.pid", Want: "wc"}, true},
+		{trace.Denial{Kind: trace.Make, Call: "mkdir", Path: "/var/lib/x"}, true},
+		{trace.Denial{Kind: trace.Make, Call: "mkdir", Path: "/usr"}, false},
+		{trace.Denial{Kind: trace.Rename, Path: "/etc/a", Target: "/etc/b"}, false},
+		{trace.Denial{Kind: trace.Identity, Call: "setuid"}, true},
+		{trace.Denial{Kind: trace.Open, Path: "/etc/secret", Want: "r"}, true},
+	}
+	for _, tt := range tests {
+		if got := Mendable(tree, tt.denial); got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.denial, got, tt.want)
+		}
+	}
+}
