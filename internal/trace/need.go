@@ -2,7 +2,6 @@ package trace
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 )
@@ -32,13 +31,13 @@ func Needs(l Log) []Need {
 	t := grow(l)
 	lasting, gone := t.lasting(), t.removed()
 	found := folder[Need]{}
-	made := map[string]string{} // directory → key of its need
+	var made covers
 	for i, e := range l.Events {
 		if e.Errno != "" || t.of[i] < 0 || !needed(e) {
 			continue
 		}
 		key := needKey(e)
-		if within := madeAbove(made, e); within != "" {
+		if within := made.above(e); within != "" {
 			key = within
 		}
 		need := found.at(key, func() *Need {
@@ -51,7 +50,7 @@ func Needs(l Log) []Need {
 			need.Want = union(need.Want, e.Want)
 			need.Temporary = need.Temporary && gone[i]
 		}
-		remember(made, e, key)
+		made.remember(e, key)
 	}
 	return found.list()
 }
@@ -138,59 +137,6 @@ func needKey(e Event) string {
 		return fmt.Sprintf("%s\x00%s\x00%s", e.Kind, e.Exe, e.Addr)
 	}
 	return fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s\x00%s\x00%d", e.Kind, e.Call, e.Exe, e.Path, e.Target, e.Addr, e.IDs)
-}
-
-// madeAbove gives the key of the directory, made by the run, that covers an event; "" where none does. Giving a
-// file away is not covered: only a privileged process may, wherever the file is (chown(2)).
-func madeAbove(made map[string]string, e Event) string {
-	if len(made) == 0 {
-		return ""
-	}
-	switch e.Kind {
-	case Open, Make, Remove, Link, Attr, Mode:
-		if e.Kind == Make && (e.Call == "mknod" || e.Call == "mknodat") {
-			return "" // a device takes a privilege in any directory
-		}
-		return coveredBy(made, e.Path)
-	case Bind:
-		return coveredBy(made, socketPath(e.Addr))
-	case Rename:
-		from := coveredBy(made, e.Path)
-		if coveredBy(made, e.Target) != "" {
-			return from
-		}
-	}
-	return ""
-}
-
-// coveredBy gives the need of the nearest directory above name, or of name itself, that the run made.
-func coveredBy(made map[string]string, name string) string {
-	if !strings.HasPrefix(name, "/") {
-		return ""
-	}
-	for dir := name; ; dir = path.Dir(dir) {
-		if key, ok := made[dir]; ok {
-			return key
-		}
-		if dir == "/" {
-			return ""
-		}
-	}
-}
-
-// remember keeps the directories that the run made: mkdir succeeds only where nothing was (mkdir(2), EEXIST).
-func remember(made map[string]string, e Event, key string) {
-	switch {
-	case e.Kind == Make && (e.Call == "mkdir" || e.Call == "mkdirat"):
-		made[e.Path] = key
-	case e.Kind == Remove:
-		delete(made, e.Path)
-	case e.Kind == Rename:
-		if _, ok := made[e.Path]; ok {
-			delete(made, e.Path)
-			made[e.Target] = key
-		}
-	}
 }
 
 // removed tells for every event whether the file that it is about was first made by the run and is gone before the

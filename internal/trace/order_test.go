@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	diff "github.com/google/go-cmp/cmp"
 )
@@ -93,6 +95,54 @@ func mix(r *rand.Rand, runs [][]Event) Log {
 		}
 	}
 	return l
+}
+
+// TestLargeLogs holds that a hostile run cannot make its digest slow: deep paths, many processes, many denials.
+func TestLargeLogs(t *testing.T) {
+	t.Parallel()
+	const events = 60000
+	deep := strings.Repeat("/d", 2000)
+	for name, event := range map[string]func(i int) Event{
+		"deep paths": func(i int) Event {
+			if i%2 == 0 {
+				return Event{PID: 1, Kind: Make, Call: "mkdir", Path: fmt.Sprint(deep, "/", i%1000)}
+			}
+			return Event{PID: 1, Kind: Open, Want: "wc", Path: fmt.Sprint(deep, "/x", i)}
+		},
+		"a chain of forks": func(i int) Event { return Event{PID: i, Kind: Fork, Child: i + 1} },
+		"children that fail": func(i int) Event {
+			return []Event{{PID: 1, Kind: Fork, Child: i + 2}, {PID: i + 1, Kind: Exit, Status: 1}}[i%2]
+		},
+		"denials": func(i int) Event {
+			return Event{PID: 1, Kind: Open, Want: "w", Path: fmt.Sprint("/", i), Errno: "EACCES"}
+		},
+		"execs": func(i int) Event {
+			return Event{PID: 1, Kind: Exec, Path: fmt.Sprint("/", i), Exe: fmt.Sprint("/", i-1)}
+		},
+	} {
+		l := Log{Total: events}
+		for i := range events {
+			e := event(i)
+			e.Seq = uint64(i) + 1
+			l.Events = append(l.Events, e)
+		}
+		l.Events[events-1] = Event{Seq: events, PID: 1, Kind: Exit, Status: 1}
+		begun := time.Now()
+		Needs(l)
+		Reads(l)
+		Denials(l)
+		Culprits(l)
+		Lives(l)
+		Failed(l)
+		LastRead(l, 0)
+		ReadBefore(l, events)
+		_ = l.Complete()
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("%s: %v", name, took)
+		} else {
+			t.Logf("%s: %v", name, took)
+		}
+	}
 }
 
 type digest struct {
