@@ -94,3 +94,14 @@ func readGroups(value []byte) (groups []uint32, err error) {
 	}
 	return groups, nil
 }
+
+// number finds a line of /proc/PID/status with one number.
+func number(status []byte, name string) int {
+	for line := range bytes.Lines(status) {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			n, _ := strconv.Atoi(string(bytes.TrimSpace(rest)))
+			return n
+		}
+	}
+	return 0
+}

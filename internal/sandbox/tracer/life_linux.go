@@ -96,17 +96,6 @@ func (t *Tracer) adopt(tid int) *task {
 	return k
 }
 
-// number finds a line of /proc/PID/status with one number.
-func number(status []byte, name string) int {
-	for line := range bytes.Lines(status) {
-		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			n, _ := strconv.Atoi(string(bytes.TrimSpace(rest)))
-			return n
-		}
-	}
-	return 0
-}
-
 // executed takes up a successful execve, and gives the task that made it. It has the number of its
 // group's leader by now, and all other threads are gone: ptrace(2), "execve(2) under ptrace".
 func (t *Tracer) executed(k *task) *task {
