@@ -14,6 +14,7 @@ import (
 	"unroot/internal/rewrite"
 	"unroot/internal/store"
 	"unroot/internal/survey"
+	"unroot/internal/verify"
 )
 
 // conversion is one run of convert.
@@ -21,6 +22,7 @@ type conversion struct {
 	world            *world
 	reading          *reading
 	planning         *planning
+	proving          *proving
 	strict           bool
 	dryRun           bool
 	asJSON           bool
@@ -34,7 +36,7 @@ type conversion struct {
 }
 
 func newConvert(w *world) *cobra.Command {
-	c := &conversion{world: w, reading: &reading{world: w}, planning: &planning{}}
+	c := &conversion{world: w, reading: &reading{world: w}, planning: &planning{}, proving: &proving{}}
 	cmd := &cobra.Command{
 		Use:   "convert SOURCE DESTINATION",
 		Short: "make an image run as a regular user",
@@ -42,21 +44,34 @@ func newConvert(w *world) *cobra.Command {
 layer and patches the config; the original layers, the other fields and the other platforms of an
 index stay as they are. It prints the manifest digest (for archives and engines the image id).
 
-Nothing of the image is run. What the image alone does not decide is listed on standard error; with
---strict it ends the conversion before anything is written. An index is converted as a whole;
-attestations are dropped, since the digests that they speak of no longer exist.` + exitCodes + `  0  converted and written
+Nothing of the image is run, unless --verify asks for it. What the image alone does not decide is
+listed on standard error; with --strict it ends the conversion before anything is written. An index
+is converted as a whole; attestations are dropped, since the digests that they speak of no longer
+exist.
+
+With --verify the original is run as it is, confined and traced, then what the conversion makes of
+it; what the runs show to be needed, or denied, goes into the next plan, until nothing is added.
+Only what is proven is written. See unroot help verify.` + exitCodes + `  0  converted and written
+  1  --verify, and the result is refuted; nothing was written
   2  bad usage or input; nothing was written
-  3  --strict, and something is open; nothing was written
+  3  --verify, and the result is unproven; --strict, and something is open; nothing was written
   4  a registry or an engine could not be reached`,
 		Example: `  unroot convert nginx:1.29 registry.example/nginx:1.29-nonroot
   unroot convert docker-archive:app.tar oci:out:app --uid 10001 --group dedicated --port 80=8080
+  unroot convert --verify nginx:1.29 oci:out:nginx --target openshift --probe http://:8080/
   docker save app | unroot convert - docker-daemon:app:nonroot`,
 		Args:              exactly("SOURCE", "DESTINATION"),
 		ValidArgsFunction: upTo(2),
-		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.proving.read(cmd.Flags()); err != nil {
+				return err
+			}
+			return c.run(cmd.Context(), args[0], args[1])
+		},
 	}
 	c.reading.flags(cmd)
 	c.planning.flags(cmd)
+	c.proving.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&c.strict, "strict", false, "write nothing where something is open")
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the plan and write nothing")
@@ -87,6 +102,10 @@ func (c *conversion) run(ctx context.Context, src, dst string) error {
 	if err := destination(c.from, to); err != nil {
 		return err
 	}
+	if err := c.proving.canAttach(to); err != nil {
+		return err
+	}
+	c.proving.to = to
 	defer c.reading.start()()
 	source, err := c.reading.open(ctx, c.from)
 	if err != nil {
@@ -96,22 +115,50 @@ func (c *conversion) run(ctx context.Context, src, dst string) error {
 	if err != nil {
 		return fmt.Errorf("converting %q: %w", src, err)
 	}
-	switch {
-	case c.dryRun && c.asDockerfile:
-		return c.dockerfile()
-	case c.dryRun:
-		return writePlans(c.world, c.asJSON, c.plans)
-	case c.strict && c.open() > 0:
-		c.tellOpen()
-		return &exitError{exitUnproven, &store.HintError{Err: fmt.Errorf("%s open; nothing was written", count(c.open(), "item")), Hint: "decide them, or convert without --strict"}}
+	if done, err := c.withoutWriting(); done || err != nil {
+		return err
 	}
 	id, err := c.reading.store.Put(ctx, to, result)
 	if err != nil {
 		return err
 	}
+	if err := c.placed(ctx, to); err != nil {
+		return err
+	}
+	if err := c.tellProof(); err != nil {
+		return err
+	}
 	c.tellDone()
 	c.tellOpen()
 	return c.tell(id, to)
+}
+
+// withoutWriting is what a conversion ends with that writes nothing: a plan was asked for, the result
+// is not proven, or something is open that must not be.
+func (c *conversion) withoutWriting() (done bool, err error) {
+	switch {
+	case c.dryRun:
+		if err := c.tellProof(); err != nil {
+			return true, err
+		}
+		if err := c.showPlans(); err != nil {
+			return true, err
+		}
+		return true, verdictCode(c.proving.verdict())
+	case c.proving.verdict() != verify.Proven:
+		return true, c.refuse()
+	case c.strict && c.open() > 0:
+		c.tellOpen()
+		return true, &exitError{exitUnproven, &store.HintError{Err: fmt.Errorf("%s open; nothing was written", count(c.open(), "item")), Hint: "decide them, or convert without --strict"}}
+	}
+	return false, nil
+}
+
+func (c *conversion) showPlans() error {
+	if c.asDockerfile {
+		return c.dockerfile()
+	}
+	return writePlans(c.world, c.asJSON, c.plans)
 }
 
 // destination refuses a destination that is the source: the original would be gone.
@@ -129,17 +176,34 @@ func destination(from, to store.Ref) error {
 func (c *conversion) convert(ctx context.Context, source image.Source) (image.Source, error) {
 	one := func(img *image.Image) (*image.Image, error) { return c.convertImage(ctx, img) }
 	out := image.Source{Ref: source.Ref}
-	var err error
-	switch {
-	case source.Image != nil || c.reading.platform != "":
-		var img *image.Image
-		if img, err = c.reading.pick(source); err == nil {
-			out.Image, err = one(img)
+	if source.Image != nil || c.reading.platform != "" {
+		img, err := c.reading.pick(source)
+		if err != nil {
+			return out, err
 		}
-	default:
+		if err := c.learn(ctx, source, indexOf(image.Source{Image: img})); err != nil {
+			return out, err
+		}
+		out.Image, err = one(img)
+		return out, err
+	}
+	err := c.learn(ctx, source, source.Index)
+	if err == nil {
 		out.Index, err = rewrite.Index(source.Index, one, c.drop)
 	}
 	return out, err
+}
+
+// learn runs what --verify asks to be run of the platforms that are converted.
+func (c *conversion) learn(ctx context.Context, source image.Source, index *image.Index) error {
+	if !c.proving.wanted {
+		return nil
+	}
+	images, names := platforms(index)
+	if len(images) == 0 {
+		return errors.New("there is no image in it that could be run")
+	}
+	return c.learnAll(ctx, source, images, names)
 }
 
 // drop says which members of an index go: attestations speak of a digest that no longer exists.
@@ -156,11 +220,7 @@ func (c *conversion) convertImage(ctx context.Context, img *image.Image) (*image
 	if err != nil {
 		return nil, err
 	}
-	made, err := plan.Make(survey.Make(v), c.opts)
-	if err != nil {
-		return nil, err
-	}
-	result, err := rewrite.Image(ctx, v, made, c.from.String())
+	result, made, err := c.candidate(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +229,19 @@ func (c *conversion) convertImage(ctx context.Context, img *image.Image) (*image
 	}
 	c.plans = append(c.plans, planned{view: v, plan: made, ref: c.from.String(), layer: result.Layer})
 	return result.Image, nil
+}
+
+// candidate is what a platform's image becomes: by what runs have shown, or by the image alone.
+func (c *conversion) candidate(ctx context.Context, v *image.View) (rewrite.Result, plan.Plan, error) {
+	if learnt, ok := c.proving.learnt[v.Image]; ok {
+		return learnt.Candidate, learnt.Plan, nil
+	}
+	made, err := plan.Make(survey.Make(v), c.opts)
+	if err != nil {
+		return rewrite.Result{}, made, err
+	}
+	result, err := rewrite.Image(ctx, v, made, c.from.String())
+	return result, made, err
 }
 
 // holds checks a candidate before it is written: its config names a user that is not root, and every
@@ -262,7 +335,7 @@ func (c *conversion) tell(id string, to store.Ref) error {
 	if err != nil {
 		return err
 	}
-	return report.JSON(c.world.out, report.Conversion{
+	return report.JSON(c.world.out, provenConversion{Proofs: c.proving.proofs, Conversion: report.Conversion{
 		Version: report.Version, Source: c.from.String(), Destination: to.String(), ID: id, Plans: plans,
-	})
+	}})
 }

@@ -12,11 +12,13 @@ import (
 
 	"unroot/internal/image"
 	"unroot/internal/plan"
+	"unroot/internal/record"
 	"unroot/internal/report"
 	"unroot/internal/rewrite"
 	"unroot/internal/sample"
 	"unroot/internal/store"
 	"unroot/internal/survey"
+	"unroot/internal/verify"
 )
 
 func newDemo(w *world) *cobra.Command {
@@ -25,9 +27,11 @@ func newDemo(w *world) *cobra.Command {
 		Use:   "demo",
 		Short: "see all of it on a small sample image",
 		Long: `demo writes a small sample image, says why it will not run as a regular user, prints the plan,
-converts it, and looks at the result again. It needs no network, no engine and no root.
+converts it, looks at the result again, and runs both to prove that they do the same. It needs no
+network, no engine and no root. Where images cannot be run it says what is missing, and goes on.
 The image is a server that binds port 80, writes a pid file under /run and a log under /var/log,
-keeps its data in a volume, and starts as root to step down to its own user.` + exitCodes + `  0  the sample was converted
+keeps its data in a volume, and starts as root to step down to its own user.` + exitCodes + `  0  the sample was converted, and proven where images can be run
+  1  the proof failed
   2  bad usage, or a folder that cannot be written`,
 		Example: `  unroot demo
   unroot demo --dir demo      # keeps both images: oci:demo:root and oci:demo:nonroot`,
@@ -84,7 +88,7 @@ func runDemo(ctx context.Context, w *world, dir string) error {
 	if d.clean, err = store.Parse("oci:" + dir + ":nonroot"); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{d.write, d.look, d.convert, d.lookAgain} {
+	for _, step := range []func(context.Context) error{d.write, d.look, d.convert, d.lookAgain, d.prove} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
@@ -170,4 +174,57 @@ func (d *demo) lookAgain(ctx context.Context) error {
 	}
 	d.title(5, "unroot check, again")
 	return report.FindingsText(d.world.out, findingsOf(survey.Make(v), "sample, converted", false))
+}
+
+// prove runs the sample, which is this program, as the original and as what it became.
+func (d *demo) prove(ctx context.Context) error {
+	original, err := d.open(ctx, d.root)
+	if err != nil {
+		return err
+	}
+	candidate, err := d.open(ctx, d.clean)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(d.world.out)
+	d.title(6, "unroot verify: both are run, and compared")
+	baseline := verify.FactsOf(original)
+	c := verify.Case{
+		Candidate: verify.FactsOf(candidate), Baseline: &baseline, CandidateRef: "sample, converted", BaselineRef: "sample",
+		Options: verify.Options{Pick: []string{verify.Fixed, verify.ArbitraryUser, verify.ReadOnly}}, Unroot: versionName(),
+	}
+	if rec, ok, err := record.Read(candidate.Config.Labels()); err == nil && ok {
+		c.Expect = verify.ExpectFromRecord(rec)
+	}
+	line := newProgress(d.world.err)
+	defer line.stop()
+	how := &verifying{runner: runnerEmbedded}
+	runner, err := how.open(ctx, d.world, c.Candidate, line)
+	if err != nil {
+		return err
+	}
+	proof, err := verify.Prove(ctx, c, runner, line.run)
+	if err := errors.Join(err, runner.Close()); err != nil {
+		return err
+	}
+	line.stop()
+	return d.tellProof(proof)
+}
+
+// tellProof writes the proof without how long it took: the same demo prints the same.
+func (d *demo) tellProof(p verify.Proof) error {
+	p.Took = 0
+	for _, r := range p.Reasons {
+		if r.ID == verify.NoRunner {
+			_, err := fmt.Fprintf(d.world.out, "unproven here: %s\n", r.Text)
+			return err
+		}
+	}
+	if err := report.ProofText(d.world.out, p); err != nil {
+		return err
+	}
+	if p.Verdict != verify.Proven {
+		return &exitError{exitFindings, fmt.Errorf("the sample is %s", p.Verdict)}
+	}
+	return nil
 }

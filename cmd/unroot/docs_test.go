@@ -19,9 +19,11 @@ import (
 	"unroot/internal/check"
 	"unroot/internal/image"
 	"unroot/internal/imagetest"
+	"unroot/internal/learn"
 	"unroot/internal/plan"
 	"unroot/internal/report"
 	"unroot/internal/store"
+	"unroot/internal/verify"
 )
 
 // documents are the pages that people read, from this folder.
@@ -82,7 +84,11 @@ func inFolder(t *testing.T, names ...string) {
 	s := store.New(store.Options{})
 	defer s.Close()
 	for name, text := range texts {
-		img, err := imagetest.Image(txtar.Parse(text))
+		build := func(text []byte) (*image.Image, error) { return imagetest.Image(txtar.Parse(text)) }
+		if bytes.Contains(text, []byte("-- "+busybox+" --")) {
+			build = boxImage
+		}
+		img, err := build(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +133,12 @@ func TestConsoleBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			inFolder(t, "app", "clean", "open", "shop", "tools")
+			images := []string{"app", "clean", "open", "shop", "tools"}
+			if runsImages.Match(page) {
+				lab(t)
+				images = append(images, "web")
+			}
+			inFolder(t, images...)
 			for _, b := range blocks(string(page)) {
 				if b.info == "console" && b.marker == "" {
 					runConsole(t, fmt.Sprintf("%s:%d", filepath.Base(name), b.line), string(page[b.start:b.end]))
@@ -137,6 +148,9 @@ func TestConsoleBlocks(t *testing.T) {
 		t.Chdir(here)
 	}
 }
+
+// runsImages finds command lines on a page that run an image.
+var runsImages = regexp.MustCompile(`(?m)^\$ unroot (verify |run |convert .*--verify)`)
 
 func runConsole(t *testing.T, where, text string) {
 	code := 0
@@ -270,7 +284,7 @@ func parses(t *testing.T, where string, args []string) {
 		return
 	}
 	for _, arg := range cmd.Flags().Args() {
-		if !slices.Contains([]string{"check", "plan", "convert"}, cmd.Name()) {
+		if !slices.Contains([]string{"check", "plan", "convert", "verify"}, cmd.Name()) {
 			continue
 		}
 		if _, err := store.Parse(arg); err != nil {
@@ -305,6 +319,9 @@ func TestOutputBlocks(t *testing.T) {
 				if !ok {
 					continue
 				}
+				if line == "demo" {
+					lab(t) // it ends with a proof
+				}
 				_, got, _ := command(t, strings.Fields(line)...)
 				got = shorten(got)
 				if strings.HasPrefix(line, "demo") {
@@ -335,8 +352,13 @@ func sameFile(t *testing.T, name, have, want string) {
 
 var digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 
-// shorten takes digests out: those of the demo are of the program that makes it.
-func shorten(text string) string { return digests.ReplaceAllString(text, "sha256:…") }
+var whenAndWho = regexp.MustCompile(`"(unroot|created)": "[^"]*"`)
+
+// shorten takes out what is different each time: digests, since those of the demo are of the program
+// that makes it, and when and by which program a proof was made.
+func shorten(text string) string {
+	return whenAndWho.ReplaceAllString(digests.ReplaceAllString(text, "sha256:…"), `"$1": "…"`)
+}
 
 var severityLine = regexp.MustCompile(`^(critical|high|medium|low|info) +[a-z-]+  `)
 
@@ -409,7 +431,7 @@ func TestJSONPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	documents := []any{
-		report.Findings{}, report.Plans{}, report.Conversion{}, report.Program{},
+		report.Findings{}, report.Plans{}, report.Conversion{}, report.Program{}, provenConversion{}, verify.Proof{}, learn.Round{},
 		plan.SetUser{}, plan.SetEnv{}, plan.SetArg{}, plan.SetArgs{}, plan.MovePort{}, plan.MakeDir{}, plan.Grant{},
 		plan.GrantFile{}, plan.WriteFile{}, plan.EditFile{}, plan.Strip{}, plan.Remove{},
 	}
@@ -441,6 +463,9 @@ func jsonFields(of reflect.Type, seen map[reflect.Type]bool) []string {
 	var names []string
 	for i := range of.NumField() {
 		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+		if of.Field(i).Anonymous && name == "" {
+			names = append(names, jsonFields(of.Field(i).Type, seen)...)
+		}
 		if name == "-" || name == "" {
 			continue
 		}

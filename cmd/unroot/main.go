@@ -14,10 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"unroot/internal/layer"
+	"unroot/internal/sandbox"
 	"unroot/internal/store"
 )
 
 func main() {
+	sandbox.Stage() // a runner starts this program again, under names of its own
 	// The tree of a large image is the peak of memory; collecting a little more often costs less
 	// time than the memory is worth.
 	debug.SetGCPercent(75)
@@ -32,6 +34,7 @@ type world struct {
 	out, err io.Writer
 	env      func(string) string
 	args     []string
+	runner   runnerMaker // nil: the real ones
 }
 
 // The exit codes; help texts repeat them.
@@ -66,7 +69,17 @@ func run(ctx context.Context, w *world) int {
 	cmd.SetIn(w.in)
 	cmd.SetOut(w.out)
 	cmd.SetErr(w.err)
-	return end(ctx, w.err, cmd.ExecuteContext(ctx))
+	ran, err := cmd.ExecuteContextC(ctx)
+	return end(ctx, w.err, ownFailure(ran, err))
+}
+
+// ownFailure gives what goes wrong before the program of `run` has started a code of its own: the
+// others are the program's.
+func ownFailure(ran *cobra.Command, err error) error {
+	if has := (*exitError)(nil); err == nil || ran.Name() != "run" || errors.As(err, &has) {
+		return err
+	}
+	return &exitError{exitOwnFailure, err}
 }
 
 // end says what a command ended with, and gives the exit code for it.
@@ -121,15 +134,16 @@ no daemon, no Dockerfile, one small layer.
   unroot check nginx:1.29          why this image will not run as a regular user
   unroot plan nginx:1.29           what would change, why, and how many bytes each step adds
   unroot convert nginx:1.29 registry.example/nginx:1.29-nonroot
+  unroot verify registry.example/nginx:1.29-nonroot
 
 Images are named as skopeo names them: NAME or docker://NAME for a registry, oci:DIR[:TAG],
 oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], docker-daemon:NAME for a Docker or
 Podman engine, and - for a docker-archive on standard input.
 
 The result is on standard output, everything else on standard error.` + exitCodes + `  0    good
-  1    check found something
+  1    check found something; refuted
   2    bad usage or input
-  3    something is open, under --strict
+  3    unproven; something is open, under --strict
   4    a registry or an engine could not be reached
   130  interrupted`,
 		SilenceErrors: true,
@@ -140,7 +154,7 @@ The result is on standard output, everything else on standard error.` + exitCode
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newCheck(w), newPlan(w), newConvert(w), newDemo(w), newVersion(w), newMan(w), newCompletion(w), newDemoServer(), newDemoProbe())
+	root.AddCommand(newCheck(w), newPlan(w), newConvert(w), newVerify(w), newRun(w), newDemo(w), newVersion(w), newMan(w), newCompletion(w), newDemoServer(), newDemoProbe())
 	for _, cmd := range root.Commands() {
 		completeFlags(cmd)
 	}

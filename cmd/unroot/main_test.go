@@ -32,12 +32,15 @@ import (
 
 	"unroot/internal/image"
 	"unroot/internal/imagetest"
+	"unroot/internal/oracle"
+	"unroot/internal/sandbox"
 	"unroot/internal/store"
 )
 
 var update = flag.Bool("update", false, "write what the tests compare with: golden files, and the generated parts of README and docs")
 
 func TestMain(m *testing.M) {
+	sandbox.Stage()
 	testscript.Main(m, map[string]func(){"unroot": main})
 }
 
@@ -64,9 +67,11 @@ func scripts(dir string) testscript.Params {
 			env.Setenv("IMAGES", images)
 			return nil
 		},
+		Condition: conditions,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exitsCommand,
 			"image":    imageCommand,
+			"box":      boxCommand,
 			"index":    indexCommand,
 			"registry": registryCommand,
 			"json":     jsonCommand,
@@ -76,6 +81,18 @@ func scripts(dir string) testscript.Params {
 			"damage":   damageCommand,
 		},
 	}
+}
+
+// conditions are the judges that a script may need: a skip is not a pass in CI.
+func conditions(name string) (bool, error) {
+	if name != "lab" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	err := labWorks()
+	if err != nil && os.Getenv(oracle.RequireAll) == "1" {
+		return false, fmt.Errorf("oracle missing: a machine that runs images: %w", err)
+	}
+	return err == nil, nil
 }
 
 // exitsCommand is `exits CODE PROGRAM ARG…`: runs a program and wants this exit code.

@@ -93,25 +93,40 @@ func (r *reading) open(ctx context.Context, ref store.Ref) (image.Source, error)
 	return r.store.Open(ctx, ref)
 }
 
+// opened is one platform's image, and what it was opened from.
+type opened struct {
+	view  *image.View
+	ref   store.Ref
+	index *image.Index // that it is a member of; nil where the reference names one image
+}
+
 // view opens what a reference names and reads one platform of it.
 func (r *reading) view(ctx context.Context, arg string) (*image.View, string, error) {
-	ref, err := store.Parse(arg)
+	o, err := r.one(ctx, arg)
 	if err != nil {
 		return nil, "", err
+	}
+	return o.view, o.ref.String(), nil
+}
+
+func (r *reading) one(ctx context.Context, arg string) (opened, error) {
+	ref, err := store.Parse(arg)
+	if err != nil {
+		return opened{}, err
 	}
 	source, err := r.open(ctx, ref)
 	if err != nil {
-		return nil, "", err
+		return opened{}, err
 	}
 	img, err := r.pick(source)
 	if err != nil {
-		return nil, "", fmt.Errorf("opening %q: %w", ref, err)
+		return opened{}, fmt.Errorf("opening %q: %w", ref, err)
 	}
 	v, err := image.Open(ctx, img, r.options())
 	if err != nil {
-		return nil, "", fmt.Errorf("reading %q: %w", ref, err)
+		return opened{}, fmt.Errorf("reading %q: %w", ref, err)
 	}
-	return v, ref.String(), nil
+	return opened{view: v, ref: ref, index: source.Index}, nil
 }
 
 // pick is the platform that the user asked for; of many, without being asked, the one of this
@@ -120,11 +135,7 @@ func (r *reading) pick(source image.Source) (*image.Image, error) {
 	if source.Image != nil && r.platform == "" {
 		return source.Image, nil
 	}
-	index := source.Index
-	if source.Image != nil {
-		index = &image.Index{Members: []image.Member{{Image: source.Image}}}
-	}
-	images, names := platforms(index)
+	images, names := platforms(indexOf(source))
 	want := r.platform
 	if want == "" {
 		want = "linux/" + runtime.GOARCH
@@ -139,6 +150,14 @@ func (r *reading) pick(source image.Source) (*image.Image, error) {
 		Err:  fmt.Errorf("no image for platform %s", want),
 		Hint: "--platform takes one of " + strings.Join(names, ", "),
 	}
+}
+
+// indexOf is what was opened as an index, also where it is one image.
+func indexOf(source image.Source) *image.Index {
+	if source.Image != nil {
+		return &image.Index{Members: []image.Member{{Image: source.Image}}}
+	}
+	return source.Index
 }
 
 // platforms lists the images of an index, nested ones too, with their platforms.

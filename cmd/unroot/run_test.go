@@ -91,7 +91,7 @@ func every(cmd *cobra.Command, do func(*cobra.Command)) {
 // is explained in words that begin and end as the others do.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	codes := regexp.MustCompile(`(?s)\n\nExit codes:\n(  \d+ +[^\n]+(\n|$))+$`)
+	codes := regexp.MustCompile(`(?s)\n\nExit codes:\n(  (\d+|N) +[^\n]+(\n|$))+$`)
 	root := newRoot(&world{env: func(string) string { return "" }})
 	root.InitDefaultHelpCmd()
 	commands := 0
