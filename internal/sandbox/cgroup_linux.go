@@ -5,21 +5,20 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 )
 
-// cgroup is the control group of a lab, in which its runs are, too: one directory of the unified
-// hierarchy (v2), or two of the older ones (v1). A nil one limits nothing.
+// cgroup is the control group of a lab, in which its runs are, too: a directory of the unified
+// hierarchy (v2), or of the memory controller's (v1). It limits memory only: where processes are
+// limited like that, the lab itself could start no thread beside a fork bomb. A nil one limits
+// nothing.
 type cgroup struct {
-	memory string // directories; the same for v2
-	pids   string
-	v2     bool
+	dir string
+	v2  bool
 }
-
-// room for the lab's own threads and processes.
-const labProcesses = 64
 
 var cgroupCount atomic.Int32
 
@@ -47,30 +46,18 @@ func chooseCgroup(mountinfo, own, name string, read func(string) string) *cgroup
 		for at := path.Dir(paths[""]); strings.HasPrefix(at, "/"); at = path.Dir(at) {
 			dir := filepath.Join(root, at)
 			enabled := strings.Fields(read(dir + "/cgroup.subtree_control"))
-			if has(enabled, "memory") && has(enabled, "pids") {
-				group := filepath.Join(dir, name)
-				return &cgroup{memory: group, pids: group, v2: true}
+			if slices.Contains(enabled, "memory") {
+				return &cgroup{dir: filepath.Join(dir, name), v2: true}
 			}
 			if at == "/" {
 				break
 			}
 		}
 	}
-	memory, ok1 := mounts["memory"]
-	pids, ok2 := mounts["pids"]
-	if !ok1 || !ok2 {
-		return nil
+	if root, ok := mounts["memory"]; ok {
+		return &cgroup{dir: filepath.Join(root, paths["memory"], name)}
 	}
-	return &cgroup{memory: filepath.Join(memory, paths["memory"], name), pids: filepath.Join(pids, paths["pids"], name)}
-}
-
-func has(list []string, word string) bool {
-	for _, w := range list {
-		if w == word {
-			return true
-		}
-	}
-	return false
+	return nil
 }
 
 // cgroupMounts gives the mount points by controller; that of v2 has the key "".
@@ -109,27 +96,14 @@ func cgroupPaths(text string) map[string]string {
 	return paths
 }
 
-// dirs is the directories to make.
-func (c *cgroup) dirs() []string {
-	if c.v2 {
-		return []string{c.memory}
-	}
-	return []string{c.memory, c.pids}
-}
-
 // add moves a process into the group; its children are born there.
 func (c *cgroup) add(pid int) error {
-	for _, dir := range c.dirs() {
-		if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0); err != nil {
-			return err
-		}
-	}
-	return nil
+	return os.WriteFile(c.dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0)
 }
 
 // limit sets what the next run may take, beyond what the lab has taken: the pages of unpacked images
 // count as memory, too.
-func (c *cgroup) limit(memory int64, processes int) error {
+func (c *cgroup) limit(memory int64) error {
 	if c == nil {
 		return nil
 	}
@@ -137,19 +111,16 @@ func (c *cgroup) limit(memory int64, processes int) error {
 	if c.v2 {
 		used, top = "/memory.current", "/memory.max"
 	}
-	now, err := number(c.memory + used)
+	now, err := number(c.dir + used)
 	if err != nil {
 		return fmt.Errorf("limiting memory: %w", err)
 	}
 	memory += now
-	if err := os.WriteFile(c.memory+top, []byte(strconv.FormatInt(memory, 10)), 0); err != nil {
+	if err := os.WriteFile(c.dir+top, []byte(strconv.FormatInt(memory, 10)), 0); err != nil {
 		return fmt.Errorf("limiting memory: %w", err)
 	}
 	if c.v2 { // without swap, so that a hog does not slow the machine; a kernel may lack the file
-		_ = os.WriteFile(c.memory+"/memory.swap.max", []byte("0"), 0)
-	}
-	if err := os.WriteFile(c.pids+"/pids.max", []byte(strconv.Itoa(processes+labProcesses)), 0); err != nil {
-		return fmt.Errorf("limiting processes: %w", err)
+		_ = os.WriteFile(c.dir+"/memory.swap.max", []byte("0"), 0)
 	}
 	return nil
 }
@@ -163,7 +134,7 @@ func (c *cgroup) hits() int64 {
 	if c.v2 {
 		file = "/memory.events"
 	}
-	text, err := os.ReadFile(c.memory + file)
+	text, err := os.ReadFile(c.dir + file)
 	if err != nil {
 		return 0
 	}

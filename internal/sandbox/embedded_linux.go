@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"unroot/internal/image"
@@ -26,7 +27,15 @@ func (e *Embedded) Run(ctx context.Context, r verify.Run, watch func(verify.Prog
 	if watch == nil {
 		watch = func(verify.Progress) {}
 	}
-	if err := e.ready(ctx, r, watch); err != nil {
+	begun := time.Now()
+	err := e.ready(ctx, r, watch)
+	if bad := (*imageError)(nil); errors.As(err, &bad) {
+		return verify.Outcome{
+			Run: r, End: verify.EndFailed, Status: 125, Error: bad.Error(), Took: time.Since(begun),
+			Platform: "linux/" + runtime.GOARCH, Runner: e.Name(),
+		}, nil
+	}
+	if err != nil {
 		return verify.Outcome{}, err
 	}
 	before := e.lab.group.hits()
@@ -48,15 +57,19 @@ func (e *Embedded) ready(ctx context.Context, r verify.Run, watch func(verify.Pr
 		return err
 	}
 	for range 3 {
-		done, err := e.lab.send(ctx, r.Image, func() { watch(verify.Progress{Run: r.Name, What: "unpacks the image"}) })
+		done, unread, err := e.lab.send(ctx, r.Image, func() { watch(verify.Progress{Run: r.Name, What: "unpacks the image"}) })
 		if err != nil {
 			return e.broken(ctx, err)
 		}
 		switch {
+		case unread != nil:
+			return fmt.Errorf("reading the image of %q: %w", r.Name, unread)
 		case len(done.Unmapped) == 0 && done.Error == "":
 			e.tell(done)
-			return e.lab.group.limit(r.Limits.Memory, r.Limits.Processes)
-		case e.lab.runs > 0 || done.Error != "" && !done.Full || done.Full && e.lab.plan.folder:
+			return e.lab.group.limit(r.Limits.Memory)
+		case done.Error != "" && !done.Full:
+			return &imageError{done.Error}
+		case e.lab.runs > 0 || done.Full && e.lab.plan.folder:
 			return fmt.Errorf("unpacking the image of %q: %s", r.Name, done.why())
 		}
 		next := e.lab.plan
@@ -69,6 +82,12 @@ func (e *Embedded) ready(ctx context.Context, r verify.Run, watch func(verify.Pr
 	}
 	return fmt.Errorf("unpacking the image of %q: [internal error] no lab suits it", r.Name)
 }
+
+// imageError is that an image is not what an image should be: no failure of the runner.
+type imageError struct{ why string }
+
+// Error says so.
+func (e *imageError) Error() string { return "unpacking the image: " + e.why }
 
 // why is the failure in words.
 func (u unpacked) why() string {

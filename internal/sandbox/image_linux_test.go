@@ -157,3 +157,18 @@ func (l countedLayer) Open(ctx context.Context) (io.ReadCloser, error) {
 	l.counts[l.name]++
 	return l.Layer.Open(ctx)
 }
+
+func gunzip(t *testing.T, r io.Reader) string {
+	t.Helper()
+	zr, err := gzip.NewReader(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(zr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func streamsTo(w io.Writer) *verify.Streams { return &verify.Streams{Out: w, Err: w} }

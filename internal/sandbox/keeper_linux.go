@@ -15,7 +15,7 @@ import (
 )
 
 // A keeper is a process that removes what a killed front cannot: the folder for big images and
-// control groups. It lives as long as the front, and a moment longer.
+// the control group. It lives as long as the front, and a moment longer.
 
 const keeperStage = "unroot-keeper"
 
@@ -23,8 +23,8 @@ func init() { launch.Register(keeperStage, keeperMain) }
 
 // keeperOrder asks for directories to be made, and to be removed at the end.
 type keeperOrder struct {
-	Folder string   `json:"folder,omitempty"` // removed with everything in it
-	Groups []string `json:"groups,omitempty"` // control groups, removed when they are empty
+	Folder string `json:"folder,omitempty"` // removed with everything in it
+	Group  string `json:"group,omitempty"`  // a control group, removed when it is empty
 }
 
 // keeperAnswer tells whether it was done.
@@ -56,11 +56,11 @@ func keeperMain() {
 
 // make makes what is asked for, and notes in done what was made.
 func (o keeperOrder) make(done *keeperOrder) error {
-	for _, dir := range o.Groups {
-		if err := os.Mkdir(dir, 0o755); err != nil {
+	if o.Group != "" {
+		if err := os.Mkdir(o.Group, 0o755); err != nil {
 			return err
 		}
-		done.Groups = append(done.Groups, dir)
+		done.Group = o.Group
 	}
 	if o.Folder == "" {
 		return nil
@@ -72,17 +72,13 @@ func (o keeperOrder) make(done *keeperOrder) error {
 // remove removes what was made. The processes that use it are ending by themselves at that time.
 func (o keeperOrder) remove() {
 	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
-		var left []string
-		for _, dir := range o.Groups {
-			if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
-				left = append(left, dir)
-			}
+		if err := unix.Rmdir(o.Group); o.Group == "" || err == nil || errors.Is(err, unix.ENOENT) {
+			o.Group = ""
 		}
-		o.Groups = left
 		if o.Folder != "" && os.RemoveAll(o.Folder) == nil {
 			o.Folder = ""
 		}
-		if len(left) == 0 && o.Folder == "" {
+		if o.Group == "" && o.Folder == "" {
 			return
 		}
 	}
@@ -94,8 +90,8 @@ type keeper struct {
 	sock    *os.File
 	exited  chan struct{}
 	room    int64         // bytes that images may take of the folder
-	groups  *cgroup       // that were asked for
-	pending chan struct{} // closed when groups is decided; nil where none were asked for
+	made    *cgroup       // the control group
+	pending chan struct{} // closed when made is decided; nil where none was asked for
 }
 
 // startKeeper gives a keeper. Where control groups can be had, its process is started, beside
@@ -112,8 +108,8 @@ func startKeeper() *keeper {
 	k.pending = make(chan struct{})
 	go func() {
 		defer close(k.pending)
-		if k.start(nil) == nil && k.order(keeperOrder{Groups: group.dirs()}) == nil {
-			k.groups = group
+		if k.start(nil) == nil && k.order(keeperOrder{Group: group.dir}) == nil {
+			k.made = group
 		}
 	}()
 	return k
@@ -125,10 +121,10 @@ func (k *keeper) group(pid int) *cgroup {
 		return nil
 	}
 	<-k.pending
-	if k.groups == nil || k.groups.add(pid) != nil {
+	if k.made == nil || k.made.add(pid) != nil {
 		return nil
 	}
-	return k.groups
+	return k.made
 }
 
 // start starts the process, with the ids of a lab where they are needed to remove its files.

@@ -35,6 +35,7 @@ type laboratory struct {
 
 // labMain is the stage.
 func labMain() {
+	protectSelf() // may start the stage anew, so it comes before anything else
 	sock := os.NewFile(labSocket, "front")
 	unix.CloseOnExec(labSocket)
 	l := &laboratory{conn: wire.New(sock)}
@@ -62,11 +63,6 @@ func (l *laboratory) begin() error {
 	if err := wire.Decode(payload, &l.setup); err != nil {
 		return err
 	}
-	self, err := readOnlySelf()
-	if err != nil {
-		return fmt.Errorf("protecting this program from the images that it runs: %w", err)
-	}
-	launch.Executable = fmt.Sprintf("/proc/self/fd/%d", self)
 	folder := -1
 	if l.setup.Folder {
 		if folder, err = unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,8 +20,9 @@ import (
 )
 
 // send makes img the image that the lab runs next, and sends it the layers that it has not. begins is
-// called before the first of them. An error means that the lab is of no further use.
-func (l *lab) send(ctx context.Context, img *image.Image, begins func()) (sum unpacked, err error) {
+// called before the first of them. unread says why a layer could not be read to its end; err means
+// that the lab is of no further use.
+func (l *lab) send(ctx context.Context, img *image.Image, begins func()) (sum unpacked, unread, err error) {
 	defer context.AfterFunc(ctx, l.kill)()
 	var order imageOrder
 	for _, layer := range img.Layers {
@@ -29,50 +31,55 @@ func (l *lab) send(ctx context.Context, img *image.Image, begins func()) (sum un
 		order.Sizes = append(order.Sizes, d.Size)
 	}
 	if err := l.conn.SendJSON(wire.Image, order); err != nil {
-		return sum, err
+		return sum, nil, err
 	}
 	var answer imageAnswer
 	if err := l.receive(&answer); err != nil {
-		return sum, err
+		return sum, nil, err
 	}
 	if answer.From < 0 || answer.From > len(img.Layers) {
-		return sum, fmt.Errorf("%w: layers from %d on", wire.ErrFrame, answer.From)
+		return sum, nil, fmt.Errorf("%w: layers from %d on", wire.ErrFrame, answer.From)
 	}
 	for i, layer := range img.Layers[answer.From:] {
 		if i == 0 {
 			begins()
 		}
-		done, err := l.sendLayer(ctx, layer)
-		if err != nil {
-			return sum, fmt.Errorf("unpacking layer %s: %w", order.Layers[answer.From+i], err)
+		done, failed, err := l.sendLayer(ctx, layer)
+		if err != nil || failed != nil {
+			return sum, failed, err
 		}
 		sum.Devices, sum.Attrs = sum.Devices+done.Devices, sum.Attrs+done.Attrs
 		if done.Error != "" || len(done.Unmapped) > 0 {
-			return done, nil
+			return done, nil, nil
 		}
 	}
-	return sum, nil
+	return sum, nil, nil
 }
 
 // sendLayer decompresses one layer on its way to the lab, which unpacks it meanwhile.
-func (l *lab) sendLayer(ctx context.Context, layer image.Layer) (done unpacked, err error) {
+func (l *lab) sendLayer(ctx context.Context, layer image.Layer) (done unpacked, unread, err error) {
 	stored, err := layer.Open(ctx)
 	if err != nil {
-		return done, err
+		// nothing was sent yet, but the lab waits for a layer
+		unread = err
+		return done, unread, errors.Join(l.conn.Send(wire.Error, []byte(unread.Error())), l.receive(&done))
 	}
 	defer stored.Close()
-	failed := l.pass(stored)
-	if failed != nil {
+	unread = l.pass(stored)
+	if unread != nil {
 		// The lab is told, and answers like to a layer that it could not unpack: a layer that cannot be
 		// read to its end is none.
-		err = l.conn.Send(wire.Error, []byte(failed.Error()))
+		err = l.conn.Send(wire.Error, []byte(unread.Error()))
 	} else {
 		err = l.conn.Send(wire.LayerEnd, nil)
 	}
 	if err != nil {
-		return done, err
+		return done, nil, err
 	}
-	return done, l.receive(&done)
+	if err := l.receive(&done); err != nil {
+		return done, nil, err
+	}
+	return done, unread, nil // the lab has given the layer up; it knows less about why
 }
 
 // pass sends the layer's archive, and reads what is stored to its very end, where its digest is

@@ -27,6 +27,7 @@ type space struct {
 	root  launch.Root // for the first process
 	watch bool        // memory is watched
 	disk  bool        // what is written to dir is watched
+	fault error       // why nothing can be started: the image's fault, and so no failure of the runner
 
 	limit chan string
 	stop  chan struct{} // ends the watch
@@ -62,8 +63,7 @@ func (l *laboratory) newSpace(r verify.Run) (*space, error) {
 	for _, v := range r.Volumes {
 		source, err := l.volume(v, lower, r.Limits.Disk)
 		if err != nil {
-			s.remove()
-			return nil, fmt.Errorf("volume %q: %w", v.Name, err)
+			s.fault = fmt.Errorf("volume %q: %w", v.Name, err)
 		}
 		s.root.Mounts = append(s.root.Mounts, launch.Mount{Source: source, Target: v.Path})
 	}
@@ -100,6 +100,9 @@ func mountTmpfs(at string, size int64) error {
 func (s *space) First(spec *launch.Spec) (*os.ProcAttr, error) {
 	spec.Root = &s.root
 	s.complete(spec)
+	if s.fault != nil {
+		return nil, s.fault
+	}
 	return &os.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: runSpaces}}, nil
 }
 
@@ -115,12 +118,14 @@ func (s *space) Further(spec *launch.Spec) (*os.ProcAttr, error) {
 	return &os.ProcAttr{Sys: &syscall.SysProcAttr{}}, nil
 }
 
-// complete gives a process what concerns the whole machine: under want of memory it goes first. With
-// no cgroup, the number of processes of its uid is limited by the kernel as well.
+// complete gives a process what concerns the whole machine: under want of memory it goes first, and
+// of its uid there are no more processes than the run may have, unless it raises the limit as it
+// might under an engine; then there is still the tracer's.
 func (s *space) complete(spec *launch.Spec) {
 	spec.OOMScore = 1000
-	if n := uint64(s.run.Limits.Processes); s.watch && n > 0 {
-		spec.Limits = append(spec.Limits, launch.Limit{Resource: unix.RLIMIT_NPROC, Soft: n, Hard: n})
+	var now unix.Rlimit
+	if n := uint64(s.run.Limits.Processes); n > 0 && unix.Getrlimit(unix.RLIMIT_NPROC, &now) == nil {
+		spec.Limits = append(spec.Limits, launch.Limit{Resource: unix.RLIMIT_NPROC, Soft: min(n, now.Max), Hard: now.Max})
 	}
 }
 

@@ -246,6 +246,11 @@ func (u *unpacker) describe(name string, h *tar.Header) error {
 
 // chown collects ids that the user namespace has not: there may be more than one.
 func (u *unpacker) chown(name string, uid, gid int) error {
+	for _, id := range []int{uid, gid} {
+		if id < 0 || int64(id) >= int64(^uint32(0)) { // the last one stands for none: chown(2)
+			return fmt.Errorf("the owner %d is no id", id)
+		}
+	}
 	err := unix.Fchownat(unix.AT_FDCWD, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
 	if !errors.Is(err, unix.EINVAL) {
 		return err
@@ -253,9 +258,6 @@ func (u *unpacker) chown(name string, uid, gid int) error {
 	for i, id := range []int{uid, gid} {
 		ids := [2]int{-1, -1}
 		ids[i] = id
-		if id < 0 || int64(id) >= int64(^uint32(0)) {
-			return fmt.Errorf("the owner %d is no id", id)
-		}
 		if unix.Fchownat(unix.AT_FDCWD, name, ids[0], ids[1], unix.AT_SYMLINK_NOFOLLOW) == nil || slices.Contains(u.Unmapped, uint32(id)) {
 			continue
 		}

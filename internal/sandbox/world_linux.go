@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"unroot/internal/sandbox/launch"
 	"unroot/internal/sandbox/mount"
 )
 
@@ -233,12 +234,24 @@ func readOnlySelf() (int, error) {
 	return unix.FcntlInt(uintptr(self), unix.F_DUPFD_CLOEXEC, 900)
 }
 
-// executeCopy executes a sealed copy of this program in place of it, where readOnlySelf does not
-// work: the file was replaced since it was started, or others may not read it.
-func executeCopy() error {
-	if link, err := os.Readlink("/proc/self/exe"); err != nil || strings.HasPrefix(link, "/memfd:") {
-		return errors.Join(err, errors.New("the copy of this program cannot be used"))
+// protectSelf sees to it that what is executed inside of runs cannot be written from there. Where
+// a read-only mount cannot be had, because the program's file was replaced or is not for everybody,
+// this process goes on as a sealed copy in memory.
+func protectSelf() {
+	if self, err := readOnlySelf(); err == nil {
+		launch.Executable = fmt.Sprintf("/proc/self/fd/%d", self)
+		return
 	}
+	if link, err := os.Readlink("/proc/self/exe"); err == nil && strings.HasPrefix(link, "/memfd:") {
+		return // the copy
+	}
+	err := executeCopy()
+	fmt.Fprintln(os.Stderr, fmt.Errorf("protecting this program from the images that it runs: %w", err))
+	os.Exit(1)
+}
+
+// executeCopy executes a sealed copy of this program in place of it.
+func executeCopy() error {
 	from, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return err
@@ -252,7 +265,6 @@ func executeCopy() error {
 		return err
 	}
 	to := os.NewFile(uintptr(fd), "unroot")
-	defer to.Close()
 	if _, err := io.Copy(to, from); err != nil {
 		return err
 	}
@@ -260,7 +272,13 @@ func executeCopy() error {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return err
 	}
-	return syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", fd), os.Args, os.Environ())
+	// What is open for writing cannot be executed: execve(2), ETXTBSY.
+	ro, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	to.Close()
+	return syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", ro), os.Args, os.Environ())
 }
 
 // tmpfsServes reports whether a tmpfs takes the attributes that overlayfs needs in a user namespace:
