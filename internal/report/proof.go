@@ -129,7 +129,7 @@ func answers(o verify.Observed) string {
 }
 
 func writeRuns(b *strings.Builder, p verify.Proof) {
-	name, who := 0, 0
+	name, who, before := 0, 0, ""
 	for _, r := range p.Results {
 		name, who = max(name, len(runName(r))), max(who, len(safe(r.Identity.String())))
 	}
@@ -138,7 +138,14 @@ func writeRuns(b *strings.Builder, p verify.Proof) {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(b, "%-8s  %-*s  %-*s  %s\n", r.Word, name, runName(r), who, safe(r.Identity.String()), came(r.Observed))
-		writeReasons(b, "          ", r.Reasons)
+		var reasons strings.Builder
+		writeReasons(&reasons, "          ", r.Reasons)
+		if text := reasons.String(); text != "" && text == before {
+			b.WriteString("          the same\n")
+		} else {
+			b.WriteString(text)
+			before = text
+		}
 	}
 }
 

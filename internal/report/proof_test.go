@@ -55,7 +55,9 @@ func proofs() map[string]verify.Proof {
 			Evidence: []verify.Evidence{{Events: []uint64{40}}, {Text: "nginx: [emerg] open() \"/run/nginx.pid\" failed\x1b[31m"}, {Text: "left open: no account has the uid"}}},
 		{ID: verify.RootProcess, Word: verify.Refuted, Text: "a process is root: " + shell + " (pid 3, uid 0)", Evidence: []verify.Evidence{{Process: &verify.Process{PID: 3, Program: shell}}}},
 	}}
-	refuted.Results = []verify.Result{run(verify.Fixed, fixed), failed}
+	again := failed
+	again.Run, again.Scenario, again.Covers = verify.ArbitraryAgain, verify.ArbitraryAgain, []string{verify.ArbitraryAgain}
+	refuted.Results = []verify.Result{run(verify.Fixed, fixed), failed, again}
 
 	except := base
 	left := run(verify.VolumeLeft, fixed)
