@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"unroot/internal/survey"
 	"unroot/internal/trace"
@@ -92,11 +93,26 @@ func nearest(culprits []trace.Denial) []trace.Denial {
 			near = append(near, d)
 		}
 	}
-	return near
+	return withoutLastResorts(near)
+}
+
+// withoutLastResorts leaves out attempts to make a file anywhere else where a program also tried a place
+// that is meant for what changes: who finds no directory for a temporary file tries its working directory last.
+func withoutLastResorts(denials []trace.Denial) []trace.Denial {
+	meant := map[int]bool{}
+	for _, d := range denials {
+		if strings.Contains(d.Want, "c") && survey.Variable(d.Path) {
+			meant[d.PID] = true
+		}
+	}
+	return slices.DeleteFunc(denials, func(d trace.Denial) bool {
+		return meant[d.PID] && strings.Contains(d.Want, "c") && !survey.Variable(d.Path)
+	})
 }
 
 // unreached is what the programs that are to blame wrote in the baseline and did not even try in the
-// candidate's run, since they ended before: the next rounds would come to it one by one.
+// candidate's run, since they ended before: the next rounds would come to it one by one. Only in the places that
+// are meant for it: elsewhere, such as beside a program's code, a denial must show that it matters.
 func unreached(needs []trace.Need, blamed []trace.Denial, log trace.Log) []trace.Need {
 	tried := map[string]bool{}
 	for _, e := range log.Events {
@@ -107,7 +123,7 @@ func unreached(needs []trace.Need, blamed []trace.Denial, log trace.Log) []trace
 	var out []trace.Need
 	for _, n := range needs {
 		ended := slices.ContainsFunc(blamed, func(d trace.Denial) bool { return d.Exe == n.Exe })
-		if ended && n.Lives && !n.Temporary && isWrite(n) && !tried[n.Exe+"\x00"+n.Path+"\x00"+n.Addr] && !survey.Closed(path.Dir(n.Path)) {
+		if ended && n.Lives && !n.Temporary && isWrite(n) && !tried[n.Exe+"\x00"+n.Path+"\x00"+n.Addr] && survey.Variable(n.Path) {
 			out = append(out, n)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"unroot/internal/entrypoint"
 	"unroot/internal/recipe"
+	"unroot/internal/trace"
 )
 
 // UserOption is an option on the image's command line that tells a program which user or group to
@@ -20,7 +21,8 @@ type UserOption struct {
 }
 
 // ScriptOption is the same in a script that starts a program. Only the one spelling "--user=NAME" counts
-// there: "-u" and "--username" are what clients of databases call the user that they log in as.
+// there, unless runs have shown that the program changes its user: "-u" and "--username" are what clients of
+// databases call the user that they log in as.
 type ScriptOption struct {
 	Script  string
 	Content []byte
@@ -83,16 +85,43 @@ func findScriptOptions(s *Survey) []ScriptOption {
 		if !ok || step.Path == "" || step.Guard == entrypoint.RootOnly {
 			continue
 		}
-		for _, w := range wordPattern.FindAllStringIndex(c.text, -1) {
-			value, is := strings.CutPrefix(c.text[w[0]:w[1]], "--user=")
-			if _, known := s.Passwd.ByName(value); !is || !known || w[0] == 0 || c.text[w[0]-1] != ' ' {
-				continue
-			}
-			found = append(found, ScriptOption{Script: c.script, Content: c.content, Start: c.start + w[0] - 1, End: c.start + w[1],
-				Value: value, Why: Evidence{"script", place(c.script, step.Line), strings.TrimSpace(c.text)}})
+		why := Evidence{"script", place(c.script, step.Line), strings.TrimSpace(c.text)}
+		for _, o := range s.optionsIn(c.text, s.changesUser(step.Path)) {
+			o.Script, o.Content, o.Start, o.End, o.Why = c.script, c.content, c.start+o.Start, c.start+o.End, why
+			found = append(found, o)
 		}
 	}
 	return found
+}
+
+// optionsIn finds the options in the text of one command; in every spelling where it is known that the
+// program changes its user.
+func (s *Survey) optionsIn(text string, changes bool) []ScriptOption {
+	at := wordPattern.FindAllStringIndex(text, -1)
+	words := make([]string, len(at))
+	for i, w := range at {
+		words[i] = text[w[0]:w[1]]
+	}
+	var found []ScriptOption
+	for i := range words {
+		o, ok := s.userOption(words, i)
+		first, last := at[i], at[min(i+max(len(o.Words), 1)-1, len(at)-1)]
+		if !ok || first[0] == 0 || text[first[0]-1] != ' ' || !changes && !strings.HasPrefix(words[i], "--user=") {
+			continue
+		}
+		found = append(found, ScriptOption{Start: first[0] - 1, End: last[1], Value: o.Value})
+	}
+	return found
+}
+
+// changesUser reports whether runs have shown that the program changes its user or groups itself.
+func (s *Survey) changesUser(program string) bool {
+	node, err := s.View.Tree.Resolve(program)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(s.Seen.Needs, func(n trace.Need) bool { return n.Kind == trace.Identity && n.Exe == node.Path() }) ||
+		slices.ContainsFunc(s.Seen.Denials, func(d SeenDenial) bool { return d.Kind == trace.Identity && d.Exe == node.Path() })
 }
 
 // commandsOf is what the commands in configuration files start, as a supervisor does: the programs, and

@@ -152,16 +152,31 @@ func (n *needs) written(d trace.Denial, why Evidence) {
 func Mendable(t *rootfs.Tree, d trace.Denial) bool {
 	written := writtenPaths(d)
 	for _, w := range written {
-		at, ok := Locate(t, w.Path)
-		dir := at.Path
-		if !w.Dir {
-			dir = path.Dir(at.Path)
-		}
-		if ok && (at.Exists && !w.Dir || w.Dir && !at.Exists && !Closed(at.Path) || !Closed(dir)) {
+		if at, ok := Locate(t, w.Path); ok && opens(t, at, w.Dir) {
 			return true
 		}
 	}
 	return len(written) == 0
+}
+
+// opens reports whether a plan would make the place writable.
+func opens(t *rootfs.Tree, at Place, dir bool) bool {
+	switch {
+	case at.Exists && !dir:
+		return true
+	case dir:
+		return !Closed(at.Path)
+	}
+	parent := path.Dir(at.Path)
+	_, err := t.Lookup(parent)
+	missingInClosed := err != nil && Closed(path.Dir(parent)) && !strings.HasPrefix(parent, "/var/lib/")
+	return !Closed(parent) && !missingInClosed
+}
+
+// Variable reports whether the path lies where programs keep what changes (FHS 3.0, chapters 3.15 and 5).
+func Variable(p string) bool {
+	_, _, ok := stateRoot(p)
+	return ok
 }
 
 // writtenPaths is what must be writable for the call to be allowed: the file itself, or the

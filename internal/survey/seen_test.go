@@ -74,6 +74,8 @@ func TestMendable(t *testing.T) {
 		{trace.Denial{Kind: trace.Open, Path: "/etc/x.conf", Want: "w"}, true},
 		{trace.Denial{Kind: trace.Open, Path: "/tmpfile", Want: "wc"}, false},
 		{trace.Denial{Kind: trace.Open, Path: "/run/x.pid", Want: "wc"}, true},
+		{trace.Denial{Kind: trace.Open, Path: "/usr/tmp/x", Want: "wc"}, false},
+		{trace.Denial{Kind: trace.Open, Path: "/var/lib/x/y", Want: "wc"}, true},
 		{trace.Denial{Kind: trace.Make, Call: "mkdir", Path: "/var/lib/x"}, true},
 		{trace.Denial{Kind: trace.Make, Call: "mkdir", Path: "/usr"}, false},
 		{trace.Denial{Kind: trace.Rename, Path: "/etc/a", Target: "/etc/b"}, false},
