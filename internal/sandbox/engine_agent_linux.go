@@ -27,6 +27,10 @@ func engineAgent() {
 	if len(os.Args) == 3 && os.Args[1] == seedWord {
 		exitWith(seedVolume(os.Args[2]))
 	}
+	if len(os.Args) == 4 && os.Args[1] == groupWord {
+		gid, err := strconv.ParseUint(os.Args[3], 10, 32)
+		exitWith(errors.Join(err, giveToGroup(os.Args[2], uint32(gid))))
+	}
 	// Its children have its uid: they must not reach into it.
 	if err := tracer.Harden(); err != nil {
 		exitWith(err)

@@ -30,6 +30,7 @@ const (
 	agentDir   = "/.unroot"
 	agentStage = "unroot-agent"
 	seedWord   = "seed"
+	groupWord  = "group"
 )
 
 // Memory and threads that the agent itself may take, beside those of the run.

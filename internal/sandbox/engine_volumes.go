@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -37,7 +38,16 @@ func (e *Engine) mountVolumes(ctx context.Context, host *container.HostConfig, r
 		// An engine fills an empty volume with what the image has at its place, unless it is told not to.
 		mountVolume(host, have.name, v.Path, have.used || v.Seed == verify.SeedRoot)
 		if e.podman && !have.used && v.Seed == verify.SeedRoot {
-			if err := e.seedRoot(ctx, ref, have.name); err != nil {
+			if err := e.prepare(ctx, ref, have.name, preparingPlace, seedWord); err != nil {
+				return err
+			}
+		}
+		if v.Group != 0 {
+			place := preparingPlace
+			if !have.used && v.Seed == verify.SeedImage {
+				place = v.Path // the engine fills it there
+			}
+			if err := e.prepare(ctx, ref, have.name, place, groupWord, strconv.FormatUint(uint64(v.Group), 10)); err != nil {
 				return err
 			}
 		}
@@ -70,15 +80,17 @@ func (e *Engine) makeVolume(ctx context.Context) (*engineVolume, error) {
 	return v, nil
 }
 
-// seedRoot gives a new volume to root with mode 0755, as Docker makes it. Podman gives a volume
-// on its first use to the user of the container (libpod, fixVolumePermissions), so the first use
-// is a container of root's that does nothing else.
-func (e *Engine) seedRoot(ctx context.Context, ref, volume string) error {
-	const place = "/.unroot/volume"
+// preparingPlace is where a volume is mounted that the engine must not fill.
+const preparingPlace = "/.unroot/volume"
+
+// prepare runs a container of root's that does one thing to a volume. One is needed for a new one that is to
+// be root's with mode 0755, as Docker makes it: Podman gives a volume on its first use to the user of the
+// container (libpod, fixVolumePermissions).
+func (e *Engine) prepare(ctx context.Context, ref, volume, place, word string, args ...string) error {
 	config, host := e.container(ref, "0:0")
-	config.Cmd = []string{seedWord, place}
-	host.CapAdd = []string{"CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE"}
-	mountVolume(host, volume, place, true)
+	config.Cmd = append([]string{word, place}, args...)
+	host.CapAdd = []string{"CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_FSETID"}
+	mountVolume(host, volume, place, place == preparingPlace)
 	attached, id, err := e.startContainer(ctx, config, host)
 	if err != nil {
 		return fmt.Errorf("preparing a volume in %s: %w", e.name, err)

@@ -16,6 +16,14 @@ import (
 // its own, of the size of limit, and lives as long as the lab. A volume that is seeded by the image
 // is filled whenever a run finds it empty, as Docker does it.
 func (l *laboratory) volume(v verify.Volume, lower []string, limit int64) (string, error) {
+	dir, err := l.seeded(v, lower, limit)
+	if err != nil || v.Group == 0 {
+		return dir, err
+	}
+	return dir, giveToGroup(dir, v.Group)
+}
+
+func (l *laboratory) seeded(v verify.Volume, lower []string, limit int64) (string, error) {
 	if l.volumes == nil {
 		l.volumes = map[string]string{}
 	}

@@ -79,6 +79,9 @@ type Volume struct {
 	Name string `json:"name"`
 	Path string `json:"path"`
 	Seed Seed   `json:"seed"` // where no run has used the name before
+	// Group is given to all that is in it before the run, with rights to write, as the kubelet does for
+	// a pod's fsGroup; 0: nothing is done.
+	Group uint32 `json:"group,omitempty"`
 }
 
 // Probe is a question to a running service.

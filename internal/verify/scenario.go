@@ -184,7 +184,7 @@ func (m *scenarioMaker) arbitrary() {
 		return
 	}
 	first := m.run(ArbitraryUser, m.facts.as(account.ArbitraryUID), ArbitraryUser, SeedImage)
-	second := m.run(ArbitraryAgain, m.facts.as(AgainUID), ArbitraryUser, SeedImage)
+	second := withFSGroup(m.run(ArbitraryAgain, m.facts.as(AgainUID), ArbitraryUser, SeedImage))
 	switch {
 	case len(m.persistent) == 0 && one && again:
 		m.made = append(m.made, Scenario{Name: ArbitraryUser, Covers: []string{ArbitraryUser, ArbitraryAgain}, Runs: []Run{first}})
@@ -198,6 +198,20 @@ func (m *scenarioMaker) arbitrary() {
 	default:
 		m.made = append(m.made, Scenario{Name: ArbitraryAgain, Covers: m.covering(ArbitraryAgain), Runs: []Run{first, second}})
 	}
+}
+
+// withFSGroup is a pod that mounts volumes which another one has left: OpenShift gives each an fsGroup, the
+// first number of its namespace's range, so that the kubelet hands over what is there.
+func withFSGroup(r Run) Run {
+	if len(r.Volumes) == 0 {
+		return r
+	}
+	r.Identity.Groups = append(slices.Clone(r.Identity.Groups), account.ArbitraryUID)
+	r.Volumes = slices.Clone(r.Volumes)
+	for i := range r.Volumes {
+		r.Volumes[i].Group = account.ArbitraryUID
+	}
+	return r
 }
 
 // readOnly is the run whose root file system cannot be written: the case in which what was recorded

@@ -154,7 +154,7 @@ func testRunner(t *testing.T, runner verify.Runner) {
 		{"identity", b.identity}, {"rights", b.rights}, {"root", b.root}, {"place", b.place}, {"network", b.network},
 		{"exit codes", b.exitCodes}, {"denials", b.denials}, {"needs", b.needs}, {"read-only", b.readOnly}, {"tmpfs", b.tmpfs},
 		{"standard streams", b.standardStreams}, {"a user's streams", b.userStreams},
-		{"volume", b.volume}, {"volume of root", b.rootVolume}, {"service", b.service}, {"low port", b.lowPort},
+		{"volume", b.volume}, {"volume of root", b.rootVolume}, {"volume with a group", b.groupVolume}, {"service", b.service}, {"low port", b.lowPort},
 		{"health", b.health}, {"stubborn", b.stubborn}, {"endless output", b.endlessOutput}, {"memory", b.memory},
 		{"fork bomb", b.forkBomb}, {"time", b.time}, {"cancel", b.cancel}, {"orphans", b.orphans}, {"tracer is out of reach", b.reach},
 	} {
@@ -294,6 +294,18 @@ func (b bench) rootVolume(t *testing.T) {
 	r.Args = []string{"sh", "-c", "ls -A /data; cat /data/x"}
 	out = b.exits(t, r, 1, "x\n")
 	wantEvent(t, out, trace.Open, "/data/x", "EACCES")
+}
+
+// groupVolume: what one uid has left is another's to write when the platform hands it over to a group.
+func (b bench) groupVolume(t *testing.T) {
+	r := candidate(t, "umask 077; mkdir /data/d; echo first > /data/d/kept")
+	r.Volumes = []verify.Volume{{Name: t.Name(), Path: "/data", Seed: verify.SeedImage}}
+	b.exits(t, r, 0, "")
+	r.Identity.UID++
+	r.Identity.Groups = []uint32{account.ArbitraryUID}
+	r.Volumes = []verify.Volume{{Name: t.Name(), Path: "/data", Seed: verify.SeedImage, Group: account.ArbitraryUID}}
+	r.Args = []string{"sh", "-c", "stat -c '%a %u:%g' /data/d /data/d/kept; echo more >> /data/d/kept && cat /data/d/kept"}
+	b.exits(t, r, 0, "2770 1000700000:1000700000\n660 1000700000:1000700000\nfirst\nmore\n")
 }
 
 func (b bench) service(t *testing.T) {

@@ -240,8 +240,9 @@ func (c *conductor) awaited(count int) {
 	switch {
 	case c.run.Exits:
 	case count > 0:
-		next := missing(c.run.Await, c.out.Sockets)
-		c.sayOnce("waits for " + spoken(next[0]))
+		if next := missing(c.run.Await, c.out.Sockets); len(next) > 0 {
+			c.sayOnce("waits for " + spoken(next[0]))
+		}
 	default:
 		c.sayOnce("settles")
 	}
