@@ -28,11 +28,12 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often each tool runs")
 	page := flag.String("write", "BENCHMARKS.md", "page to write the result into; empty to write none")
 	memory := flag.Bool("memory", true, "measure peak memory on an image of 200,000 files in 5 GB")
-	only := flag.String("only", "", "comma-separated names of the only tools to run")
+	only := flag.String("only", "", "comma-separated names of the only tools to run; \"tracer\" measures the tracer alone and writes no page")
+	tracer := flag.Bool("tracer", true, "measure the tracer against none and against strace")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only}); err != nil {
+	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only, tracer: *tracer}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -43,12 +44,16 @@ type options struct {
 	page   string
 	memory bool
 	only   string
+	tracer bool
 }
 
 // bench sets up, measures, and reports; bars that do not hold are an error.
 func bench(ctx context.Context, o options) (err error) {
 	if os.Getuid() != 0 {
 		return errors.New("measuring: the engines need root")
+	}
+	if o.only == "tracer" {
+		return traceAlone(ctx)
 	}
 	l, err := openLab(ctx)
 	if err != nil {
@@ -74,6 +79,11 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	if o.memory {
 		if r.memory, err = l.peakMemory(ctx); err != nil {
+			return err
+		}
+	}
+	if o.tracer {
+		if r.traced, err = traceRace(ctx, l.binary); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ type report struct {
 	added    int64
 	sharing  shared
 	memory   peak
+	traced   []contest
 }
 
 // bar is a promise and what was measured.
@@ -68,6 +69,11 @@ func (r report) verdict() error {
 			failed = append(failed, b.what)
 		}
 	}
+	for _, c := range r.traced {
+		if !c.holds() {
+			failed = append(failed, c.what)
+		}
+	}
 	if len(failed) > 0 {
 		return fmt.Errorf("bars that do not hold: %s", strings.Join(failed, "; "))
 	}
@@ -96,6 +102,7 @@ func (r report) text() string {
 	if r.memory.kibibytes > 0 {
 		fmt.Fprintf(&b, "The image of 200,000 files in 5 GB took %s.\n", seconds(r.memory.took))
 	}
+	b.WriteString(contestText(r.traced))
 	fmt.Fprintf(&b, "\nVersions: %s.\n", strings.Join(r.versions, "; "))
 	return b.String()
 }
