@@ -54,8 +54,12 @@ func SocketText(s Socket) string {
 }
 
 // random reports whether the kernel chose the port of a socket: it is in the local port range, and
-// nobody asked for it by its number.
+// nobody asked for it by its number; or the program itself takes one port after the other, as resolvers do
+// for their questions (RFC 5452, section 9.2).
 func random(o Outcome, s Socket) bool {
+	if s.Proto == "udp" && s.Port >= 1024 && changesPorts(o, s.Program) {
+		return true
+	}
 	if s.Port < localPortFirst || s.Port > localPortLast {
 		return false
 	}
@@ -218,10 +222,12 @@ func (c *comparison) missing(b Socket) {
 	c.refute(SocketMissing, text, Evidence{Socket: &b})
 }
 
+// A program that serves where it is expected may ask others over UDP, from ports of its own choice, as a
+// resolver does: whether one is open at the moment of the look is chance.
 func (c *comparison) extra(o Socket) {
 	switch {
 	case o.Proto == "udp" && random(c.candidate, o):
-	case o.Proto == "unix":
+	case o.Proto == "unix", o.Proto == "udp" && o.Port >= 1024 && c.serves(o.Program):
 		c.note("socket", "", SocketText(o), false)
 	default:
 		c.refute(SocketExtra, fmt.Sprintf("%s listens on %s, where nobody does in the baseline", orSomebody(o.Program), SocketText(o)), Evidence{Socket: &o})
@@ -233,4 +239,20 @@ func orSomebody(program string) string {
 		return "somebody"
 	}
 	return program
+}
+
+// serves reports whether the program holds a socket that corresponds to one of the baseline.
+func (c *comparison) serves(program string) bool {
+	return slices.ContainsFunc(c.candidate.Sockets, func(o Socket) bool {
+		return o.Program == program && slices.ContainsFunc(c.baseline.Sockets, func(b Socket) bool { return c.corresponds(b, o) })
+	})
+}
+
+// changesPorts reports whether the program bound UDP ports that it does not hold any more.
+func changesPorts(o Outcome, program string) bool {
+	return slices.ContainsFunc(o.Trace.Events, func(e trace.Event) bool {
+		proto, port, ok := trace.Port(e.Addr)
+		return ok && e.Kind == trace.Bind && e.Errno == "" && e.Exe == program && proto == "udp" && port >= 1024 &&
+			!slices.ContainsFunc(o.Sockets, func(s Socket) bool { return s.Proto == "udp" && s.Port == port })
+	})
 }
