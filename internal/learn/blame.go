@@ -97,16 +97,16 @@ func nearest(culprits []trace.Denial) []trace.Denial {
 }
 
 // withoutLastResorts leaves out attempts to make a file anywhere else where a program also tried a place
-// that is meant for what changes: who finds no directory for a temporary file tries its working directory last.
+// that is meant for what may be lost: who finds no directory for a temporary file tries its working directory last.
 func withoutLastResorts(denials []trace.Denial) []trace.Denial {
 	meant := map[int]bool{}
 	for _, d := range denials {
-		if strings.Contains(d.Want, "c") && survey.Variable(d.Path) {
+		if strings.Contains(d.Want, "c") && survey.Ephemeral(d.Path) {
 			meant[d.PID] = true
 		}
 	}
 	return slices.DeleteFunc(denials, func(d trace.Denial) bool {
-		return meant[d.PID] && strings.Contains(d.Want, "c") && !survey.Variable(d.Path)
+		return meant[d.PID] && strings.Contains(d.Want, "c") && !survey.Ephemeral(d.Path)
 	})
 }
 

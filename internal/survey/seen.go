@@ -173,10 +173,11 @@ func opens(t *rootfs.Tree, at Place, dir bool) bool {
 	return !Closed(parent) && !missingInClosed
 }
 
-// Variable reports whether the path lies where programs keep what changes (FHS 3.0, chapters 3.15 and 5).
+// Variable reports whether the path lies where programs keep what changes and nothing else (FHS 3.0, chapters
+// 3.15 and 5): in /srv there are programs too.
 func Variable(p string) bool {
-	_, _, ok := stateRoot(p)
-	return ok
+	root, _, ok := stateRoot(p)
+	return ok && root != "/srv"
 }
 
 // writtenPaths is what must be writable for the call to be allowed: the file itself, or the
