@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -216,7 +217,11 @@ func (d *demo) tellProof(p verify.Proof) error {
 	p.Took = 0
 	for _, r := range p.Reasons {
 		if r.ID == verify.NoRunner {
-			_, err := fmt.Fprintf(d.world.out, "unproven here: %s\n", r.Text)
+			_, why, found := strings.Cut(r.Text, verify.ErrUnavailable.Error()+": ")
+			if !found {
+				why = r.Text
+			}
+			_, err := fmt.Fprintf(d.world.out, "unproven here: %s\n", why)
 			return err
 		}
 	}

@@ -18,7 +18,6 @@ import (
 
 	"unroot/internal/check"
 	"unroot/internal/image"
-	"unroot/internal/imagetest"
 	"unroot/internal/learn"
 	"unroot/internal/plan"
 	"unroot/internal/report"
@@ -84,11 +83,7 @@ func inFolder(t *testing.T, names ...string) {
 	s := store.New(store.Options{})
 	defer s.Close()
 	for name, text := range texts {
-		build := func(text []byte) (*image.Image, error) { return imagetest.Image(txtar.Parse(text)) }
-		if bytes.Contains(text, []byte("-- "+busybox+" --")) {
-			build = boxImage
-		}
-		img, err := build(text)
+		img, err := built(txtar.Parse(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -423,12 +418,16 @@ func checksPage() string {
 	return b.String()
 }
 
-// TestJSONPage wants every field of every document of --json on docs/json.md.
+// TestJSONPage wants every field of every document of --json on docs/json.md or docs/proof.md.
 func TestJSONPage(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../docs/json.md")
-	if err != nil {
-		t.Fatal(err)
+	var page []byte
+	for _, name := range []string{"json.md", "proof.md"} {
+		text, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page = append(page, text...)
 	}
 	documents := []any{
 		report.Findings{}, report.Plans{}, report.Conversion{}, report.Program{}, provenConversion{}, verify.Proof{}, learn.Round{},
