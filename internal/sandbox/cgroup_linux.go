@@ -43,7 +43,7 @@ func findCgroup() *cgroup {
 func chooseCgroup(mountinfo, own, name string, read func(string) string) *cgroup {
 	mounts, paths := cgroupMounts(mountinfo), cgroupPaths(own)
 	if root, ok := mounts[""]; ok {
-		for at := path.Dir(paths[""]); strings.HasPrefix(at, "/"); at = path.Dir(at) {
+		for at := path.Dir(path.Join("/", paths[""])); strings.HasPrefix(at, "/"); at = path.Dir(at) {
 			dir := filepath.Join(root, at)
 			enabled := strings.Fields(read(dir + "/cgroup.subtree_control"))
 			if slices.Contains(enabled, "memory") {
@@ -55,7 +55,7 @@ func chooseCgroup(mountinfo, own, name string, read func(string) string) *cgroup
 		}
 	}
 	if root, ok := mounts["memory"]; ok {
-		return &cgroup{dir: filepath.Join(root, paths["memory"], name)}
+		return &cgroup{dir: filepath.Join(root, path.Join("/", paths["memory"]), name)}
 	}
 	return nil
 }
@@ -90,7 +90,8 @@ func cgroupPaths(text string) map[string]string {
 			continue
 		}
 		for c := range strings.SplitSeq(fields[1], ",") {
-			paths[c] = fields[2]
+			// "/.." begins a group outside of our cgroup namespace, of which nothing is mounted.
+			paths[c] = path.Join("/", fields[2])
 		}
 	}
 	return paths

@@ -48,6 +48,7 @@ type lab struct {
 	plan   plan
 	conn   *wire.Conn
 	sock   *os.File
+	layers *os.File
 	pid    int
 	group  *cgroup
 	keeper *keeper
@@ -140,17 +141,21 @@ func (l *lab) greet(extents [2][]extent, memory int64) (ready labReady, err erro
 //
 // A folder is its working directory: a descriptor of ours would be of our mount namespace.
 func (l *lab) start(folder string) error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	sock, theirs, err := socketpair()
 	if err != nil {
 		return err
 	}
-	if err := unix.SetNonblock(pair[0], true); err != nil { // so that closing it ends a read
+	defer theirs.Close()
+	theirLayers, layers, err := os.Pipe()
+	if err != nil {
+		sock.Close()
 		return err
 	}
-	l.sock = os.NewFile(uintptr(pair[0]), "lab")
-	theirs := os.NewFile(uintptr(pair[1]), "front")
-	defer theirs.Close()
-	l.conn = wire.New(l.sock)
+	defer theirLayers.Close()
+	// 1 MiB is what an ordinary user may have (pipe(7)); less is only slower.
+	_, _ = unix.FcntlInt(layers.Fd(), unix.F_SETPIPE_SZ, chunkSize)
+	_ = unix.SetNonblock(int(layers.Fd()), true) // Fd has made it blocking
+	l.sock, l.layers, l.conn = sock, layers, wire.New(sock)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -162,14 +167,27 @@ func (l *lab) start(folder string) error {
 	}
 	defer w.Close()
 	started := make(chan error)
-	go l.wait(folder, []*os.File{null, null, w, theirs}, started)
+	go l.wait(folder, []*os.File{null, null, w, theirs, theirLayers}, started)
 	if err := <-started; err != nil {
 		r.Close()
 		l.sock.Close()
+		l.layers.Close()
 		return err
 	}
 	go l.stderr.fill(r)
 	return nil
+}
+
+// socketpair gives our end, of which closing ends a read, and a stage's.
+func socketpair() (ours, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := unix.SetNonblock(pair[0], true); err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(pair[0]), "stage"), os.NewFile(uintptr(pair[1]), "front"), nil
 }
 
 func (l *lab) wait(dir string, files []*os.File, started chan<- error) {
@@ -249,6 +267,7 @@ func (l *lab) kill() {
 func (l *lab) end() string {
 	l.once.Do(func() {
 		l.sock.Close() // it goes when nobody is there
+		l.layers.Close()
 		select {
 		case <-l.exited:
 		case <-time.After(patience):

@@ -1,10 +1,10 @@
 package sandbox
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -17,14 +17,18 @@ import (
 
 func init() { launch.Register(labStage, labMain) }
 
-// labSocket is the file that a lab is started with, after the standard streams.
-const labSocket = 3
+// The files that a lab is started with, after the standard streams.
+const (
+	labSocket = 3 // for messages
+	labLayers = 4 // for layers
+)
 
 // laboratory is the lab's own process: the first of its pid namespace, root of its user namespace,
 // beside the runs and outside of their namespaces. With it ends everything.
 type laboratory struct {
 	conn   *wire.Conn
 	server *agent.Server
+	layers *chunkReader
 	setup  labSetup
 	store  *store
 	upper  string // where directories for what runs write are made
@@ -38,7 +42,9 @@ func labMain() {
 	protectSelf() // may start the stage anew, so it comes before anything else
 	sock := os.NewFile(labSocket, "front")
 	unix.CloseOnExec(labSocket)
+	unix.CloseOnExec(labLayers)
 	l := &laboratory{conn: wire.New(sock)}
+	l.layers = &chunkReader{r: bufio.NewReaderSize(os.NewFile(labLayers, "layers"), 256<<10)}
 	if err := l.begin(); err != nil {
 		_ = l.conn.SendJSON(wire.Ready, labReady{Error: err.Error(), Masked: errors.Is(err, errMasked)})
 		os.Exit(1)
@@ -151,61 +157,12 @@ func (l *laboratory) image(payload []byte) error {
 // layer unpacks one layer, as its bytes arrive. An error means that the connection is of no further
 // use; other failures are in what comes back.
 func (l *laboratory) layer() (unpacked, error) {
-	archive := &incoming{server: l.server}
-	done, err := l.store.add(archive)
-	if err == nil && archive.failed != "" {
-		err = errors.New(archive.failed)
-	}
+	l.layers.next()
+	done, err := l.store.add(l.layers)
 	if err != nil {
 		done.Error = err.Error()
 	}
-	return done, archive.drain()
-}
-
-// incoming is the bytes of a layer that the front sends.
-type incoming struct {
-	server *agent.Server
-	rest   []byte
-	failed string // what the front says of a layer that it could not read to its end
-	err    error  // io.EOF at the end
-}
-
-// Read gives what has come.
-func (i *incoming) Read(p []byte) (int, error) {
-	for len(i.rest) == 0 && i.err == nil {
-		kind, payload, err := i.server.Next()
-		switch {
-		case err != nil:
-			i.err = io.ErrUnexpectedEOF
-		case kind == wire.Layer:
-			i.rest = payload
-		case kind == wire.LayerEnd:
-			i.err = io.EOF
-		case kind == wire.Error:
-			i.failed, i.err = string(payload), io.EOF
-		default:
-			i.err = fmt.Errorf("%w: kind %d inside a layer", wire.ErrFrame, kind)
-		}
-	}
-	n := copy(p, i.rest)
-	i.rest = i.rest[n:]
-	if n == 0 {
-		return 0, i.err
-	}
-	return n, nil
-}
-
-// drain reads to the end.
-func (i *incoming) drain() error {
-	i.rest = nil
-	for i.err == nil {
-		_, _ = i.Read(make([]byte, 1))
-		i.rest = nil
-	}
-	if i.err == io.EOF { // set above, never wrapped
-		return nil
-	}
-	return i.err
+	return done, l.layers.drain()
 }
 
 // run conducts one run of the current image.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,45 +57,58 @@ func (l *lab) send(ctx context.Context, img *image.Image, begins func()) (sum un
 
 // sendLayer decompresses one layer on its way to the lab, which unpacks it meanwhile.
 func (l *lab) sendLayer(ctx context.Context, layer image.Layer) (done unpacked, unread, err error) {
-	stored, err := layer.Open(ctx)
-	if err != nil {
-		// nothing was sent yet, but the lab waits for a layer
-		unread = err
-		return done, unread, errors.Join(l.conn.Send(wire.Error, []byte(unread.Error())), l.receive(&done))
-	}
-	defer stored.Close()
-	unread = l.pass(stored)
-	if unread != nil {
-		// The lab is told, and answers like to a layer that it could not unpack: a layer that cannot be
-		// read to its end is none.
-		err = l.conn.Send(wire.Error, []byte(unread.Error()))
-	} else {
-		err = l.conn.Send(wire.LayerEnd, nil)
-	}
-	if err != nil {
+	plain := &plainLayer{ctx: ctx, layer: layer}
+	defer plain.close()
+	if unread, err = sendChunks(l.layers, plain); err != nil {
 		return done, nil, err
 	}
-	if err := l.receive(&done); err != nil {
-		return done, nil, err
-	}
-	return done, unread, nil // the lab has given the layer up; it knows less about why
+	// The lab answers to a layer that cannot be read, too: it gives it up, and knows less about why.
+	return done, unread, l.receive(&done)
 }
 
-// pass sends the layer's archive, and reads what is stored to its very end, where its digest is
-// checked.
-func (l *lab) pass(stored io.Reader) error {
-	buffered := bufio.NewReaderSize(stored, 256<<10)
-	plain, done, err := inflate(buffered)
-	if err != nil {
+// plainLayer reads a stored layer decompressed, to the very end of what is stored, where its digest is
+// checked. It is opened by the first Read, so that there is one way for everything that fails.
+type plainLayer struct {
+	ctx    context.Context
+	layer  image.Layer
+	stored io.ReadCloser
+	raw    *bufio.Reader
+	plain  io.Reader
+	done   func()
+}
+
+func (p *plainLayer) Read(buf []byte) (int, error) {
+	if p.stored == nil {
+		if err := p.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := p.plain.Read(buf)
+	if err != io.EOF { // decompressors never wrap it
+		return n, err
+	}
+	if _, err := io.Copy(io.Discard, p.raw); err != nil {
+		return n, err
+	}
+	return n, io.EOF
+}
+
+func (p *plainLayer) open() (err error) {
+	if p.stored, err = p.layer.Open(p.ctx); err != nil {
 		return err
 	}
-	defer done()
-	buf := make([]byte, wire.MaxFrame)
-	if _, err := io.CopyBuffer(l.conn.Writer(wire.Layer), struct{ io.Reader }{plain}, buf); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, buffered)
+	p.raw = bufio.NewReaderSize(p.stored, 256<<10)
+	p.plain, p.done, err = inflate(p.raw)
 	return err
+}
+
+func (p *plainLayer) close() {
+	if p.done != nil {
+		p.done()
+	}
+	if p.stored != nil {
+		p.stored.Close()
+	}
 }
 
 // inflate finds out by its first bytes how a layer is compressed: media types are sometimes wrong,
