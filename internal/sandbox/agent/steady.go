@@ -51,11 +51,18 @@ func (s *steadiness) see(v sight) bool {
 	return s.began && v.at-s.moved >= s.quiet(v)
 }
 
-// arrived: the awaited sockets are there, and no process comes or goes.
+// stalled is how long nothing must happen for a run that lacks an awaited socket to be one that goes
+// on without it.
+func (s *steadiness) stalled() time.Duration { return max(4*s.settle, 6*time.Second) }
+
+// arrived: the awaited sockets are there, and no process comes or goes; or nothing is going to bring them.
 func (s *steadiness) arrived(v sight) bool {
 	if v.missing > 0 {
 		s.there = false
-		return false
+		if v.processes != s.last.processes || v.writes != s.last.writes || s.working(v) {
+			s.moved = v.at
+		}
+		return s.began && v.at-s.moved >= s.stalled()
 	}
 	if !s.there {
 		s.there, s.present = true, v.at

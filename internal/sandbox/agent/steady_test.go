@@ -75,6 +75,9 @@ func TestSteady(t *testing.T) {
 		}, 850 * ms, 870 * ms},
 		{"what was awaited never comes", awaits, func(at time.Duration) sight {
 			return sight{processes: "1", sockets: "81", served: true, missing: 1}
+		}, 6 * time.Second, 6*time.Second + 200*ms},
+		{"what was awaited does not come while it works", awaits, func(at time.Duration) sight {
+			return sight{processes: "1", sockets: "81", served: true, missing: 1, busy: at}
 		}, -1, -1},
 	} {
 		got := course(table.s, 20*time.Second, table.what)
