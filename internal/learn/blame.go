@@ -65,12 +65,12 @@ func same(a, b trace.Denial) bool {
 }
 
 // suspects is the denials that may explain why a run did not come to what the baseline did, the likely
-// ones first: those near the end of the programs that ended badly; all of those programs; all that the
-// baseline did not have too, since a program may go on without something that it should do. What a
+// ones first: those near the end of the programs that ended badly; all of those programs, what the baseline
+// did before what it never did; all that the baseline did not have too, since a program may go on without something that it should do. What a
 // run can live with stays as it is: a list counts only where those before it teach nothing new.
 func (l *learner) suspects(o verify.Outcome) [][]trace.Denial {
-	culprits := l.mendable(trace.Culprits(o.Trace))
-	return [][]trace.Denial{nearest(culprits), culprits, l.mendable(trace.Denials(o.Trace))}
+	causes, consequences := trace.Causal(l.mendable(trace.Culprits(o.Trace)), l.baseline.Trace)
+	return [][]trace.Denial{nearest(causes), causes, nearest(consequences), consequences, l.mendable(trace.Denials(o.Trace))}
 }
 
 // mendable leaves out what the baseline was denied too, and what nothing in an image allows.

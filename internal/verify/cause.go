@@ -13,7 +13,8 @@ import (
 // explain says why the reasons from the given one on are so, as far as the run tells: by the refused
 // call that explains it best, else by what was read last before the end, and by what was said.
 func (c *comparison) explain(from int) {
-	culprits := trace.Unmatched(trace.Culprits(c.candidate.Trace), c.baseline.Trace)
+	causes, consequences := trace.Causal(trace.Unmatched(trace.Culprits(c.candidate.Trace), c.baseline.Trace), c.baseline.Trace)
+	culprits := slices.Concat(causes, consequences)
 	denials := major(trace.Unmatched(trace.Denials(c.candidate.Trace), c.baseline.Trace))
 	open := c.leftOpen()
 	for i := from; i < len(c.verdict.Reasons); i++ {
