@@ -160,7 +160,10 @@ func (r *running) runOf(v *image.View, args []string) (verify.Run, error) {
 	if err != nil {
 		return verify.Run{}, err
 	}
-	opts := verify.Options{Args: args, Limits: verify.Limits{Memory: int64(r.memory)}}
+	opts := verify.Options{Limits: verify.Limits{Memory: int64(r.memory)}}
+	if len(args) > 0 {
+		opts.Args = args
+	}
 	if r.start != "" {
 		opts.Args = append([]string{r.start}, args...)
 	}

@@ -22,6 +22,7 @@ import (
 type verifying struct {
 	probes    []string
 	scenarios []string
+	env       []string
 	target    string
 	runner    string
 	timeout   time.Duration
@@ -34,6 +35,7 @@ func (v *verifying) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&v.probes, "probe", nil, "ask this in the steady state, such as http://:8080/path, tcp://:5432 or exec:COMMAND (default: what listens is asked something general)")
 	f.StringArrayVar(&v.scenarios, "scenario", nil, "run only this scenario: "+strings.Join(verify.ScenarioNames, ", "))
+	f.StringArrayVar(&v.env, "run-env", nil, "set a variable in every run, the original's too, such as POSTGRES_PASSWORD=secret")
 	f.StringVar(&v.target, "target", "", "run the scenarios that this platform brings about: "+strings.Join(verify.Targets, ", ")+" (default: all)")
 	f.StringVar(&v.runner, "runner", runnerEmbedded, "run in namespaces of unroot's own (embedded), or on a Docker or Podman engine (docker)")
 	f.DurationVar(&v.timeout, "timeout", 0, "end each run after this time (default 1m0s)")
@@ -44,7 +46,12 @@ func (v *verifying) flags(cmd *cobra.Command) {
 
 // options reads the flags. Every error says which flag is wrong and what it takes.
 func (v *verifying) options() (verify.Options, error) {
-	opts := verify.Options{Target: v.target, Pick: v.scenarios, Settle: v.settle, Timeout: v.timeout, Limits: verify.Limits{Memory: int64(v.memory)}}
+	opts := verify.Options{Target: v.target, Pick: v.scenarios, Env: v.env, Settle: v.settle, Timeout: v.timeout, Limits: verify.Limits{Memory: int64(v.memory)}}
+	for _, e := range v.env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return opts, badFlag("--run-env %q: not a variable", "write --run-env NAME=value", e)
+		}
+	}
 	for _, name := range v.scenarios {
 		if !slices.Contains(verify.ScenarioNames, name) {
 			return opts, badFlag("--scenario %q: not known", "--scenario takes "+oneOf(verify.ScenarioNames), name)

@@ -92,7 +92,7 @@ func (f Facts) run(name string, id account.Identity, o Options) (Run, error) {
 		return Run{}, errors.New("the image names no command")
 	}
 	r := Run{
-		Name: name, Image: f.Image, Identity: id, Args: args, Env: f.env(id), Dir: f.Config.WorkingDir(), Hostname: hostname,
+		Name: name, Image: f.Image, Identity: id, Args: args, Env: withEnv(f.env(id), o.Env), Dir: f.Config.WorkingDir(), Hostname: hostname,
 		PortStart: o.portStart(), Trace: true, Probes: slices.Clone(o.Probes), Health: f.health(), Stop: stopSignal(f.Config.Bytes()),
 		Settle: orDefault(o.Settle, DefaultSettle), Timeout: orDefault(o.Timeout, DefaultTimeout), Limits: o.Limits,
 	}
@@ -132,6 +132,16 @@ func (f Facts) env(id account.Identity) []string {
 		case name != "HOME": // the image's HOME stays
 			env[at] = e
 		}
+	}
+	return env
+}
+
+// withEnv sets variables over those that are there.
+func withEnv(env, over []string) []string {
+	for _, e := range over {
+		name, _, _ := strings.Cut(e, "=")
+		env = slices.DeleteFunc(env, func(have string) bool { return strings.HasPrefix(have, name+"=") })
+		env = append(env, e)
 	}
 	return env
 }

@@ -199,6 +199,7 @@ func (w *prover) fill(ctx context.Context, s Scenario) error {
 	if err != nil {
 		return err
 	}
+	r = Following(r, w.baseline, Expect{}) // what it comes to is known
 	r.Name, r.Volumes = "baseline, to fill volumes", s.Fill
 	_, err = w.run(ctx, r)
 	return err

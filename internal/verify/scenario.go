@@ -36,6 +36,7 @@ type Options struct {
 	Target    string        // one of Targets, or empty: the scenarios that the target will bring about
 	Pick      []string      // names of scenarios, instead
 	Args      []string      // instead of the config's Cmd; nil: that
+	Env       []string      // NAME=value, set in every run over what the image sets
 	Probes    []Probe       // as the candidate is to be asked; none: a generic one
 	PortStart int           // net.ipv4.ip_unprivileged_port_start of candidates; 0: DefaultPortStart; negative: 0
 	Settle    time.Duration // 0: DefaultSettle
