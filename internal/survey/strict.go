@@ -119,6 +119,7 @@ type Trust struct {
 	Why     string
 	Marks   []string // entries by which a directory is known as one that the program works in; the first is a file
 	Inside  string   // name of that directory inside of the one that is meant; empty where there is none
+	Also    string   // a name by which the program speaks of a directory of the image that it stands in, where Inside is not used
 }
 
 // maxTrusted is how many directories are named to a program: an image with more is a store of them,
@@ -135,8 +136,10 @@ func (s *Survey) Trusted(t Trust) []string {
 		}
 		if path.Base(dir) == t.Inside {
 			dir = path.Dir(dir)
+		} else if !slices.Contains(dirs, t.Also) {
+			dirs = append(dirs, t.Also)
 		}
-		if dirs = append(dirs, dir); len(dirs) == maxTrusted {
+		if dirs = append(dirs, dir); len(dirs) >= maxTrusted {
 			break
 		}
 	}
@@ -156,5 +159,7 @@ var Trusts = []Trust{
 	// git since 2.35.2: "fatal: detected dubious ownership in repository" (setup.c,
 	// ensure_valid_ownership); safe.directory is read from the system's configuration by every such version.
 	{Program: "git", File: "/etc/gitconfig", Text: "[safe]\n\tdirectory = %s\n", Why: "git works only in directories of its own user, or in those that safe.directory names",
-		Marks: []string{"HEAD", "objects", "refs"}, Inside: ".git"},
+		// upload-pack goes into a bare repository and asks about "." (builtin/upload-pack.c, enter_repo): measured
+		// with 2.39, which refuses a clone over HTTP without it.
+		Marks: []string{"HEAD", "objects", "refs"}, Inside: ".git", Also: "."},
 }
