@@ -14,9 +14,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"unroot/internal/sandbox"
 )
 
 func main() {
+	sandbox.Stage() // the runner starts this program again, under names of its own
 	// what measures the floor and peak memory runs in a process of its own, as unroot does
 	if len(os.Args) > 1 && os.Args[1] == floorVerb {
 		if err := floor(os.Args[2:]); err != nil {
@@ -28,12 +31,13 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often each tool runs")
 	page := flag.String("write", "BENCHMARKS.md", "page to write the result into; empty to write none")
 	memory := flag.Bool("memory", true, "measure peak memory on an image of 200,000 files in 5 GB")
-	only := flag.String("only", "", "comma-separated names of the only tools to run; \"tracer\" measures the tracer alone and writes no page")
+	only := flag.String("only", "", "comma-separated names of the only tools to run; \"tracer\" and \"runner\" measure that alone and write no page")
 	tracer := flag.Bool("tracer", true, "measure the tracer against none and against strace")
+	runner := flag.Bool("runner", true, "measure the embedded runner against crun and docker")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only, tracer: *tracer}); err != nil {
+	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only, tracer: *tracer, runner: *runner}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -45,6 +49,7 @@ type options struct {
 	memory bool
 	only   string
 	tracer bool
+	runner bool
 }
 
 // bench sets up, measures, and reports; bars that do not hold are an error.
@@ -52,8 +57,11 @@ func bench(ctx context.Context, o options) (err error) {
 	if os.Getuid() != 0 {
 		return errors.New("measuring: the engines need root")
 	}
-	if o.only == "tracer" {
+	switch o.only {
+	case "tracer":
 		return traceAlone(ctx)
+	case "runner":
+		return runnerAlone(ctx)
 	}
 	l, err := openLab(ctx)
 	if err != nil {
@@ -84,6 +92,11 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	if o.tracer {
 		if r.traced, err = traceRace(ctx, l.binary); err != nil {
+			return err
+		}
+	}
+	if o.runner {
+		if r.runner, err = runnerRace(ctx, l, l.image(nginxImage)); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,7 @@ type report struct {
 	sharing  shared
 	memory   peak
 	traced   []contest
+	runner   []contest
 }
 
 // bar is a promise and what was measured.
@@ -69,7 +70,7 @@ func (r report) verdict() error {
 			failed = append(failed, b.what)
 		}
 	}
-	for _, c := range r.traced {
+	for _, c := range slices.Concat(r.traced, r.runner) {
 		if !c.holds() {
 			failed = append(failed, c.what)
 		}
@@ -103,6 +104,7 @@ func (r report) text() string {
 		fmt.Fprintf(&b, "The image of 200,000 files in 5 GB took %s.\n", seconds(r.memory.took))
 	}
 	b.WriteString(contestText(r.traced))
+	b.WriteString(runnerText(r.runner))
 	fmt.Fprintf(&b, "\nVersions: %s.\n", strings.Join(r.versions, "; "))
 	return b.String()
 }

@@ -120,8 +120,8 @@ func (b *runnerBench) unpack(ctx context.Context) error {
 	return b.writeSpec(ctx)
 }
 
-// writeSpec writes the bundle's config.json: crun's own, with the program. Its rlimit is left out
-// because it needs CAP_SYS_RESOURCE, which not every machine has.
+// writeSpec writes the bundle's config.json: crun's own, with the program. Its rlimit and its rules for
+// devices are left out: both need CAP_SYS_RESOURCE, which not every machine grants.
 func (b *runnerBench) writeSpec(ctx context.Context) error {
 	file := filepath.Join(b.dir, "bundle", "config.json")
 	cmd := exec.CommandContext(ctx, "crun", "spec")
@@ -137,12 +137,14 @@ func (b *runnerBench) writeSpec(ctx context.Context) error {
 	if err := json.Unmarshal(text, &spec); err != nil {
 		return err
 	}
-	process, ok := spec["process"].(map[string]any)
-	if !ok {
-		return errors.New("crun spec: there is no process")
+	process, ok1 := spec["process"].(map[string]any)
+	linux, ok2 := spec["linux"].(map[string]any)
+	if !ok1 || !ok2 {
+		return errors.New("crun spec: there is no process, or nothing for Linux")
 	}
 	process["terminal"], process["args"] = false, []string{"true"}
 	delete(process, "rlimits")
+	delete(linux, "resources")
 	if text, err = json.Marshal(spec); err != nil {
 		return err
 	}
