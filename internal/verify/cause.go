@@ -41,6 +41,8 @@ func (c *comparison) explain(from int) {
 func (c *comparison) blamed(r Reason, culprits, denials []trace.Denial) *trace.Denial {
 	rank := func(d trace.Denial) int { return 1 }
 	switch r.ID {
+	case EndedEarly, ExitStatus:
+		denials = nil // what ended it is a culprit, or nothing was refused
 	case SocketMissing, SocketAddress, SocketExtra, NotSteady:
 		rank = func(d trace.Denial) int { return c.towardsSocket(r, d) }
 	case ProgramMissing:
