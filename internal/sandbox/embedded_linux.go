@@ -145,7 +145,8 @@ func (e *Embedded) open(ctx context.Context, p plan) error {
 		return errors.New("[internal error] a runner that was closed is used")
 	}
 	if e.lab != nil && !e.lab.ended() {
-		if !e.lab.plan.lacks(append(p.ids, p.more...)) {
+		lacks := e.lab.plan.lacks(append(p.ids, p.more...))
+		if !lacks && (e.lab.runs > 0 || e.lab.plan.folder || !tooBig(p.image)) {
 			return nil
 		}
 		if e.lab.runs > 0 {

@@ -15,8 +15,8 @@ import (
 	"unroot/internal/verify"
 )
 
-// serveOnce is a function of the shell that sends a line to a listener of its own.
-const serveOnce = "once() { nc -l -p $1 > /tmp/got & for i in 1 2 3 4 5 6 7 8 9; do echo hi | nc -w 1 127.0.0.1 $1 2>/dev/null && break; sleep 0.2; done; wait; cat /tmp/got; }; "
+// serveAt is a function of the shell that serves the account file and fetches it.
+const serveAt = "serve() { /bin/busybox httpd -p $1 -h /etc && wget -qO- http://127.0.0.1:$1/passwd | head -n 1 | cut -d: -f1; }; "
 
 // TestEmbedded runs images with one runner and looks at what they see.
 func TestEmbedded(t *testing.T) {
@@ -43,8 +43,8 @@ func TestEmbedded(t *testing.T) {
 			"CapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\nNoNewPrivs:\t0\nSeccomp:\t2\n5:6\n", 0},
 		{"only loopback", nil, "ip -o link | grep -vc ' lo:'", "0\n", 1},
 		{"low ports", func(r *verify.Run) { r.Identity.UID = 1000 }, "nc -l -p 80 2>&1 | grep -o 'Permission denied'", "Permission denied\n", 0},
-		{"high ports", func(r *verify.Run) { r.Identity.UID = 1000 }, serveOnce + "once 1024", "hi\n", 0},
-		{"low ports allowed", func(r *verify.Run) { r.Identity.UID, r.PortStart = 1000, 0 }, serveOnce + "once 80", "hi\n", 0},
+		{"high ports", func(r *verify.Run) { r.Identity.UID = 1000 }, serveAt + "serve 1024", "root\n", 0},
+		{"low ports allowed", func(r *verify.Run) { r.Identity.UID, r.PortStart = 1000, 0 }, serveAt + "serve 80", "root\n", 0},
 		{"read-only", func(r *verify.Run) { r.ReadOnly = true }, "touch /tmp/x 2>&1", "touch: /tmp/x: Read-only file system\n", 1},
 		{"tmpfs", func(r *verify.Run) { r.ReadOnly, r.Tmpfs = true, []string{"/tmp", "/run/new"} }, "touch /tmp/x /run/new/x && stat -c '%a %u:%g' /tmp /run/new", "1777 0:0\n1777 0:0\n", 0},
 		{"streams opened again", func(r *verify.Run) { r.Identity.UID = 1000 }, "echo out > /dev/stdout; echo fd > /proc/self/fd/1", "out\nfd\n", 0},

@@ -65,8 +65,21 @@ func TestHostile(t *testing.T) {
 		{"namespaces", "unshare -U id; unshare -m id; unshare -n id; nsenter -t 1 -m id; nsenter -t 1 -n -u -i id; echo over", asEngine, nil},
 		{"hostname and clock", "hostname evil; hostname; date -s 2000-01-01 >/dev/null 2>&1; true", asEngine, wrote("box\n")},
 		{"a program that is whoever runs it", "/evil; echo $?; for p in /proc/[0-9]* /proc/self; do { echo x >> $p/exe; } 2>/dev/null; done; true", asEngine, nil},
+		{"a health check that is whoever starts it", "while :; do for p in /proc/[0-9]*; do { echo x >> $p/exe; } 2>/dev/null && echo opened $p; done; done",
+			func(r *verify.Run) {
+				asEngine(r)
+				r.Exits, r.Settle = false, 100*time.Millisecond
+				for range 10 {
+					r.Probes = append(r.Probes, verify.Probe{Kind: "exec", Args: []string{"/evil"}})
+				}
+			}, func(t *testing.T, o verify.Outcome) {
+				silent("opened")(t, o)
+				if o.End != verify.EndSteady || len(o.Answers) != 10 {
+					t.Errorf("%s with %d answers", o.End, len(o.Answers))
+				}
+			}},
 		{"files of the host", "cat " + secret + " /host" + secret + " /proc/1/root" + secret + " /proc/self/cwd/.." + secret + " /../../../../.." + secret + "; ls -A /proc/1/root/ /.. | sort | uniq | tr '\\n' ' '", asEngine, silent("secret\n")},
-		{"a jail left open", "mkdir -p /a/b; cd /a; true", asEngine, nil},
+		{"names of the host", "hostname; cat /etc/hostname /proc/sys/kernel/domainname", func(r *verify.Run) { r.Hostname = "" }, wrote("unroot\nunroot\n(none)\n")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

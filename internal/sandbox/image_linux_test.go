@@ -96,7 +96,7 @@ func busyboxLayer(t testing.TB) image.Layer {
 	}
 	list := []entry{dir("bin"), dir("etc"), dir("tmp").owned(0, 0, 0o1777), file("bin/busybox", string(program)),
 		file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:n:/:/bin/false\n").owned(0, 0, 0o644)}
-	for _, name := range strings.Fields("sh id cat ls env mount umount grep pwd touch stat hostname ip sleep true nc wget dd mkdir rm rmdir mv ln chmod chown yes head unshare nsenter mknod kill readlink wc find sort tail echo su") {
+	for _, name := range strings.Fields("sh id cat ls env mount umount grep pwd touch stat hostname ip sleep true nc wget dd mkdir rm rmdir mv ln chmod chown yes head unshare nsenter mknod kill readlink wc find sort tail echo su cut uniq tr mkfifo sync") {
 		list = append(list, link("bin/"+name, "busybox"))
 	}
 	return layerOf(t, list...)

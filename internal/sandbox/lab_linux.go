@@ -66,7 +66,7 @@ func startLab(ctx context.Context, p plan) (*lab, error) {
 		return nil, err
 	}
 	memory := memAvailable()
-	p.folder = p.folder || unpackedSize(p.image) > memory/4
+	p.folder = p.folder || tooBig(p.image)
 	l, ready, err := tryLab(ctx, p, extents, memory)
 	if err == nil && ready.NeedFolder {
 		l.end()

@@ -159,6 +159,9 @@ func unpackedSize(img *image.Image) int64 {
 	return sum
 }
 
+// tooBig reports whether an image is too large to be unpacked in memory.
+func tooBig(img *image.Image) bool { return unpackedSize(img) > memAvailable()/4 }
+
 // memAvailable is what the kernel says that could still be used, in bytes: proc_meminfo(5).
 func memAvailable() int64 {
 	const cautious = 1 << 30

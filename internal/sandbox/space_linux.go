@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -52,7 +53,7 @@ func (l *laboratory) newSpace(r verify.Run) (*space, error) {
 		mnt: -1, net: -1, inside: -1,
 	}
 	s.disk = !s.tmpfs
-	s.root = launch.Root{Lower: lower, Upper: s.dir + "/u", Work: s.dir + "/w", ReadOnly: r.ReadOnly, Hostname: r.Hostname, PortStart: r.PortStart}
+	s.root = launch.Root{Lower: lower, Upper: s.dir + "/u", Work: s.dir + "/w", ReadOnly: r.ReadOnly, Hostname: cmp.Or(r.Hostname, labName), PortStart: r.PortStart}
 	if err := s.prepare(lower[0]); err != nil {
 		s.remove()
 		return nil, fmt.Errorf("preparing a run: %w", err)
@@ -165,7 +166,12 @@ func openRoot(mnt int) int {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		if unix.Unshare(unix.CLONE_FS) == nil && unix.Setns(mnt, unix.CLONE_NEWNS) == nil {
+		var own, other unix.Stat_t
+		if errors.Join(unix.Stat("/", &own), unix.Unshare(unix.CLONE_FS), unix.Setns(mnt, unix.CLONE_NEWNS), unix.Stat("/", &other)) != nil {
+			return
+		}
+		// Before the first process has moved into its root, that is the lab's.
+		if own.Dev != other.Dev || own.Ino != other.Ino {
 			fd, _ = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		}
 	}()

@@ -28,11 +28,17 @@ var labDirs = []string{"proc", "sys", "dev", "i", "v", "r", "m", "d"}
 
 var labDevices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
+// labName is the host name where a run has none: the machine's own is nobody's business.
+const labName = "unroot"
+
 // buildWorld moves the lab into its own root file system. Of the host nothing is left in sight but the devices, and the
 // folder, if there is one.
 func buildWorld(room int64, folder int) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
+	}
+	if err := errors.Join(unix.Sethostname([]byte(labName)), unix.Setdomainname([]byte("(none)"))); err != nil {
+		return fmt.Errorf("naming the lab: %w", err)
 	}
 	root, err := labRoot(room)
 	if err != nil {

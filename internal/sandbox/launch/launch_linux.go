@@ -79,6 +79,10 @@ func carryOut(sock *os.File, files int) error {
 func (s *Spec) enter(pidfd int) error {
 	unix.Umask(0o022) // engines' default; the launcher's own must not matter
 	unix.Setsid()     // fails where the process leads a group, which does no harm
+	if s.Root != nil || s.Join != 0 {
+		// As runc: the launcher's session keyring is not the program's. Kernels may have none.
+		unix.KeyctlJoinSessionKeyring("_ses.unroot")
+	}
 	for _, l := range s.Limits {
 		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
 		if err := unix.Prlimit(0, l.Resource, &limit, nil); err != nil {
