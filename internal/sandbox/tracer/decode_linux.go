@@ -17,6 +17,8 @@ type pending struct {
 	event trace.Event
 	flags uint32 // of open, mode of access: two calls with different ones may get different answers
 	inode string // of a socket, such as "socket:[4711]"
+
+	missing bool // the answer is known: nothing is there
 }
 
 // decode reads what a call asks. It is false where its arguments cannot be read: the kernel will
@@ -27,7 +29,7 @@ func (t *Tracer) decode(k *task, c *call, args *[6]uint64) (p pending, ok bool) 
 	}
 	p = pending{call: c}
 	e := &p.event
-	e.Kind, e.Call, e.Want, e.Exe = c.kind, c.name, c.want, k.proc.exe
+	e.Kind, e.Call, e.Want, e.PID, e.Exe = c.kind, c.name, c.want, k.proc.pid, k.proc.exe
 	if c.path != nil {
 		if e.Path, ok = t.locate(k, c.path, args); !ok {
 			return p, false
@@ -183,7 +185,7 @@ func (t *Tracer) argv(k *task, addr uint64, wide bool) []string {
 func (t *Tracer) decodeSocketCall(k *task, c *call, args *[6]uint64) (p pending, ok bool) {
 	name := map[uint64]string{1: "socket", 2: "bind", 3: "connect", 4: "listen"}[args[0]]
 	if name == "" {
-		return pending{call: c, event: trace.Event{Kind: trace.Socket, Call: c.name, Exe: k.proc.exe}}, true
+		return pending{call: c, event: trace.Event{Kind: trace.Socket, Call: c.name, PID: k.proc.pid, Exe: k.proc.exe}}, true
 	}
 	var inner [6]uint64
 	copy(inner[:], t.mem.words(k.tid, args[1], 3, 4))

@@ -96,9 +96,9 @@ func (t *Tracer) adopt(tid int) *task {
 	return k
 }
 
-// executed takes up a successful execve, and gives the task that made it. It has the number of its
-// group's leader by now, and all other threads are gone: ptrace(2), "execve(2) under ptrace".
-func (t *Tracer) executed(k *task) *task {
+// executed takes up a successful execve, and lets the program begin. The thread that made it has the
+// number of its group's leader by now, and all other threads are gone: ptrace(2), "execve(2) under ptrace".
+func (t *Tracer) executed(k *task) {
 	if former, ok := message(k.tid); ok && former != k.tid {
 		if f := t.tasks[former]; f != nil {
 			delete(t.tasks, former)
@@ -108,7 +108,7 @@ func (t *Tracer) executed(k *task) *task {
 		}
 	}
 	p := k.proc
-	e := trace.Event{Kind: trace.Exec, Call: "execve", Exe: p.exe}
+	e := trace.Event{Kind: trace.Exec, Call: "execve", PID: p.pid, Exe: p.exe}
 	if k.waits && k.asked.event.Kind == trace.Exec {
 		e = k.asked.event
 	} else {
@@ -117,6 +117,7 @@ func (t *Tracer) executed(k *task) *task {
 		e.Args = t.commandLine(k)
 	}
 	k.waits, k.asked = false, pending{}
+	t.resume(k, 0)
 	if k.who == nil || !k.who.settled() {
 		k.who = t.readIdentity(k)
 	}
@@ -126,9 +127,8 @@ func (t *Tracer) executed(k *task) *task {
 		e.Creds = &c
 	}
 	p.told = k.who
-	t.tell(k, &e)
+	t.tell(&e)
 	p.exe = e.Path
-	return k
 }
 
 // commandLine is the arguments where no filter showed them.

@@ -47,7 +47,11 @@ func (t *Tracer) seized(pid int) unix.Errno {
 	return 0
 }
 
-// happened takes up one wait status. Any request can fail with ESRCH, as a tracee can be killed at any
+// happened takes up one wait status. A tracee goes on as soon as all has been read that it could
+// change: what is written down about it afterwards overlaps with what it does. Nothing is lost by that,
+// as whatever it does next that matters stops it again, and is taken up after this.
+//
+// Any request can fail with ESRCH, as a tracee can be killed at any
 // time between two stops: its end comes as a status of its own, so such failures are passed over.
 func (t *Tracer) happened(tid int, status uint32) {
 	sig, event, ok := stopped(status)
@@ -63,12 +67,13 @@ func (t *Tracer) happened(tid int, status uint32) {
 	case unix.PTRACE_EVENT_SECCOMP:
 		t.asks(k)
 	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
-		if child, ok := message(tid); ok {
+		child, ok := message(tid)
+		t.resume(k, 0)
+		if ok {
 			t.forked(k, child)
 		}
-		t.resume(k, 0)
 	case unix.PTRACE_EVENT_EXEC:
-		t.resume(t.executed(k), 0)
+		t.executed(k)
 	case unix.PTRACE_EVENT_STOP:
 		if stops(sig) {
 			// a group stop: it stays stopped, but SIGCONT is heard of: ptrace(2), PTRACE_LISTEN
@@ -119,12 +124,18 @@ func (t *Tracer) asks(k *task) {
 	p, ok := t.decode(k, c, &i.args)
 	switch {
 	case errno != 0:
+		t.resume(k, 0)
 		p.event.Hidden = true
 		t.answer(k, &p, -int64(errno))
 	case ok && t.needsAnswer(k, &p):
 		k.asked, k.waits = p, true
+		t.resume(k, 0)
+	default:
+		t.resume(k, 0)
+		if ok {
+			t.presumed(&p)
+		}
 	}
-	t.resume(k, 0)
 }
 
 // info reads a stop of the kind given; it is false where the tracee is gone.
@@ -179,8 +190,8 @@ func (t *Tracer) answered(k *task) {
 	k.waits = false
 	asked := k.asked
 	k.asked = pending{}
-	t.answer(k, &asked, i.result())
 	t.resume(k, 0)
+	t.answer(k, &asked, i.result())
 }
 
 // narrow is what the filter said of the ABI of a call that is being made.
@@ -216,7 +227,7 @@ func (t *Tracer) answer(k *task, p *pending, result int64) {
 	}
 	keep := t.kept.wanted(e)
 	if keep {
-		t.tell(k, e)
+		t.tell(e)
 	}
 	if p.call.fast && learnable(e, keep) {
 		t.known.learn(e.Path, k.question(p), e.Errno == "ENOENT")
@@ -235,6 +246,15 @@ func learnable(e *trace.Event, kept bool) bool {
 	return !kept
 }
 
+// presumed takes up a call whose answer is known: an open for reading that succeeds may still be worth
+// an event, so that what a program read last is right.
+func (t *Tracer) presumed(p *pending) {
+	e := &p.event
+	if e.Kind == trace.Open && e.Path != "" && !p.missing && !writes(e.Want) && t.kept.wanted(e) {
+		t.tell(e)
+	}
+}
+
 func (k *task) question(p *pending) question { return question{k.who, k.proc.exe, p.call, p.flags} }
 
 // needsAnswer decides whether a call stops again for its answer. For a question that the same program
@@ -248,10 +268,8 @@ func (t *Tracer) needsAnswer(k *task, p *pending) bool {
 	if !p.call.fast || e.Path == "" {
 		return true
 	}
-	known, missing := t.known.has(e.Path, k.question(p))
-	if known && !missing && e.Kind == trace.Open && t.kept.wanted(e) {
-		t.tell(k, e)
-	}
+	var known bool
+	known, p.missing = t.known.has(e.Path, k.question(p))
 	return !known
 }
 
@@ -273,8 +291,7 @@ func (t *Tracer) succeeded(k *task, p *pending) {
 }
 
 // tell completes an event and gives it to the log.
-func (t *Tracer) tell(k *task, e *trace.Event) {
+func (t *Tracer) tell(e *trace.Event) {
 	e.At = t.o.Clock().Microseconds()
-	e.PID = k.proc.pid
 	t.kept.add(*e)
 }
