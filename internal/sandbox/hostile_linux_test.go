@@ -33,7 +33,9 @@ func TestHostile(t *testing.T) {
 		change func(*verify.Run)
 		check  func(*testing.T, verify.Outcome)
 	}{
-		{"fork bomb", "b() { b | b & }; b; sleep 100", func(r *verify.Run) { r.Limits.Processes = 100 }, ended(verify.EndLimit, verify.EndTimeout, verify.EndExited)},
+		{"fork bomb", "b() { b | b & }; b; sleep 100", func(r *verify.Run) { r.Limits.Processes = 100 }, limited("processes")},
+		{"fork bomb of root", "b() { b | b & }; b; sleep 100", func(r *verify.Run) { asEngine(r); r.Limits.Processes, r.Trace = 100, true }, limited("processes")},
+		{"fork bomb of a user", "ulimit -u unlimited; b() { b | b & }; b; sleep 100", func(r *verify.Run) { r.Identity.UID = 1000; r.Limits.Processes = 100 }, limited("processes")},
 		{"memory hog", "tail /dev/zero; echo $?", func(r *verify.Run) { r.Limits.Memory = 64 << 20 }, limited("memory")},
 		{"memory hog in many processes", "for i in 1 2 3 4 5 6 7 8; do tail /dev/zero & done; wait; echo over", func(r *verify.Run) { r.Limits.Memory = 64 << 20 }, limited("memory")},
 		{"memory hog in shared memory", "dd if=/dev/zero of=/dev/shm/x bs=1M; echo over", nil, wrote("over\n")},

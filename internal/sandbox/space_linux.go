@@ -119,13 +119,17 @@ func (s *space) Further(spec *launch.Spec) (*os.ProcAttr, error) {
 	return &os.ProcAttr{Sys: &syscall.SysProcAttr{}}, nil
 }
 
+// spareProcesses is what the kernel's limit of processes is above that of the run: the tracer ends a
+// run that has too many, and the threads of the lab count for uid 0.
+const spareProcesses = 64
+
 // complete gives a process what concerns the whole machine: under want of memory it goes first, and
-// of its uid there are no more processes than the run may have, unless it raises the limit as it
-// might under an engine; then there is still the tracer's.
+// there are never many more processes of its uid than the run may have, however fast it makes them.
+// The hard limit stays, since a program may raise the soft one under an engine.
 func (s *space) complete(spec *launch.Spec) {
 	spec.OOMScore = 1000
 	var now unix.Rlimit
-	if n := uint64(s.run.Limits.Processes); n > 0 && unix.Getrlimit(unix.RLIMIT_NPROC, &now) == nil {
+	if n := uint64(s.run.Limits.Processes + spareProcesses); n > spareProcesses && unix.Getrlimit(unix.RLIMIT_NPROC, &now) == nil {
 		spec.Limits = append(spec.Limits, launch.Limit{Resource: unix.RLIMIT_NPROC, Soft: min(n, now.Max), Hard: now.Max})
 	}
 }
@@ -138,9 +142,7 @@ func (s *space) Entered(pid int) {
 	// What cannot be opened has ended; whoever needs it then is told so.
 	s.mnt, _ = unix.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	s.net, _ = unix.Open(fmt.Sprintf("/proc/%d/ns/net", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if s.watch || s.disk {
-		go s.watchUse()
-	}
+	go s.watchUse()
 }
 
 // Proc is the lab's own.

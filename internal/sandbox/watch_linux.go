@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchEvery is how often the use of memory and of the disk is looked at where the kernel does not
-// limit it for us.
+// watchEvery is how often it is looked at what a run uses that the kernel does not limit for us.
 const watchEvery = 50 * time.Millisecond
 
 // watchUse ends the run when it takes more than it may.
@@ -25,7 +24,13 @@ func (s *space) watchUse() {
 			return
 		case <-time.After(watchEvery):
 		}
-		if s.watch && memoryOfAll(self) > s.run.Limits.Memory {
+		pids := processes(self)
+		// The tracer counts threads, too, and at once; but it follows only runs that are traced.
+		if n := s.run.Limits.Processes; n > 0 && len(pids) > n {
+			s.exceeded("processes")
+			return
+		}
+		if s.watch && memoryOf(pids) > s.run.Limits.Memory {
 			s.exceeded("memory")
 			return
 		}
@@ -46,26 +51,34 @@ func (s *space) exceeded(what string) {
 	s.Kill()
 }
 
-// memoryOfAll is the memory of all processes of this pid namespace but our own: what is theirs alone,
-// and shared memory once for each that maps it, which errs on the safe side.
-func memoryOfAll(self int) int64 {
+// processes gives those of this pid namespace, but for ourselves.
+func processes(self int) []int {
 	dir, err := os.Open("/proc")
 	if err != nil {
-		return 0
+		return nil
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
-	var sum int64
+	var pids []int
 	for _, name := range names {
 		if pid, err := strconv.Atoi(name); err == nil && pid != self {
-			sum += memoryOf(pid)
+			pids = append(pids, pid)
 		}
+	}
+	return pids
+}
+
+// memoryOf is the memory of processes: what is theirs alone, and shared memory once for each that
+// maps it, which errs on the safe side.
+func memoryOf(pids []int) (sum int64) {
+	for _, pid := range pids {
+		sum += resident(pid)
 	}
 	return sum
 }
 
-// memoryOf adds RssAnon, RssShmem and VmSwap of proc_pid_status(5), in bytes. What has gone has none.
-func memoryOf(pid int) int64 {
+// resident adds RssAnon, RssShmem and VmSwap of proc_pid_status(5), in bytes. What has gone has none.
+func resident(pid int) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
