@@ -17,12 +17,11 @@ func unavailable(err error, masked bool) error {
 	if errors.Is(err, verify.ErrUnavailable) {
 		return err
 	}
-	return fmt.Errorf("%w: %s (%w)", verify.ErrUnavailable, adviceFor(err, masked, setting), err)
+	return fmt.Errorf("%w: %s (%w)", verify.ErrUnavailable, adviceFor(err, masked, os.Geteuid() == 0, setting), err)
 }
 
 // adviceFor is the sentence for a person. read gives a file of /proc/sys; "" where there is none.
-func adviceFor(err error, masked bool, read func(string) string) string {
-	root := os.Geteuid() == 0
+func adviceFor(err error, masked, root bool, read func(string) string) string {
 	switch {
 	case kernelBefore(5, 12):
 		return "Linux 5.12 or newer is needed"
@@ -38,10 +37,8 @@ func adviceFor(err error, masked bool, read func(string) string) string {
 		return "there are as many user namespaces as the system allows: as root, raise user.max_user_namespaces, or leave user namespaces that are 32 levels deep"
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
 		return "this kernel has no user namespaces (CONFIG_USER_NS)"
-	case errors.Is(err, unix.EPERM) && chrooted():
-		return "user namespaces cannot be made inside a chroot"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return "user namespaces are not permitted here, as in a container: start that with --security-opt seccomp=unconfined or --privileged, or run on the host"
+		return "user namespaces are not permitted here, as inside a chroot or a container: start a container with --security-opt seccomp=unconfined or --privileged, or run on the host"
 	}
 	return "a lab could not be started"
 }
@@ -63,18 +60,4 @@ func kernelBefore(major, minor int) bool {
 		return false
 	}
 	return a < major || a == major && b < minor
-}
-
-// chrooted reports whether the root directory is not that of the mount namespace: clone(2), EPERM.
-func chrooted() bool {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == "/" {
-			return false
-		}
-	}
-	return true
 }
