@@ -54,7 +54,8 @@ func findListens(s *Survey) []Listen {
 	for _, p := range s.Exposed {
 		found = append(found, s.listensOf(p)...)
 	}
-	return append(found, s.listensSeen()...)
+	found = append(found, s.listensSeen()...)
+	return append(found, s.listensOpened(found)...)
 }
 
 // listensOf looks for a port in the command line, the environment and the scripts.

@@ -1,11 +1,14 @@
 package survey
 
 import (
+	"bytes"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
+	"unroot/internal/finding"
 	"unroot/internal/image"
 	"unroot/internal/recipe"
 	"unroot/internal/rootfs"
@@ -83,6 +86,53 @@ func (s *Survey) listensSeen() []Listen {
 	return found
 }
 
+// portSetting is what stands before a port in a configuration whose language is not known: a word that speaks
+// of a port or of an address to listen on, and perhaps the host.
+const portSetting = `(?i)(?:^|[^a-z])(?:port|listen|bind|accept|addr|address|endpoint)s?["']?[\s=:({\["']+(?:[a-z]+://)?(?:[^\s"',;]*:)?(%d)\b`
+
+// listensOpened looks for ports that the original bound and that are found nowhere else, in the files that
+// their program had opened before: the number alone would say little, that it was bound says the rest.
+func (s *Survey) listensOpened(known []Listen) []Listen {
+	var found []Listen
+	for _, p := range s.boundPorts() {
+		if slices.ContainsFunc(known, func(l Listen) bool { return l.Port == p.Number }) ||
+			slices.ContainsFunc(found, func(l Listen) bool { return l.Port == p.Number }) {
+			continue
+		}
+		setting := regexp.MustCompile(fmt.Sprintf(portSetting, p.Number))
+		for i := range s.Configs {
+			f := &s.Configs[i]
+			if edits := settings(f.Content, setting); edits != nil && s.wasOpened(f.Path) {
+				found = append(found, Listen{Port: p.Number, Proto: "", Script: f.Path, Content: f.Content, Edits: edits,
+					Why: Evidence{"directive", f.Path, fmt.Sprintf("names port %d, which was bound after it was opened", p.Number)}})
+			}
+		}
+	}
+	return found
+}
+
+// settings is the places of the port in lines that are no comments.
+func settings(content []byte, setting *regexp.Regexp) []finding.Edit {
+	var edits []finding.Edit
+	at := 0
+	for line := range bytes.Lines(content) {
+		if text := bytes.TrimSpace(line); len(text) > 0 && text[0] != '#' && text[0] != ';' {
+			for _, m := range setting.FindAllSubmatchIndex(line, -1) {
+				edits = append(edits, finding.Edit{Start: at + m[2], End: at + m[3]})
+			}
+		}
+		at += len(line)
+	}
+	return edits
+}
+
+func (s *Survey) wasOpened(p string) bool {
+	return slices.ContainsFunc(s.Seen.Opened, func(n trace.Need) bool {
+		node, err := s.View.Tree.Resolve(n.Path)
+		return err == nil && node.Path() == p
+	})
+}
+
 // maxUnread is the largest file, in bytes, that is read because a run opened it.
 const maxUnread = 256 << 10
 
@@ -134,10 +184,15 @@ func isSharedConfig(p string) bool {
 // fromRuns takes what candidates were denied to write.
 func (n *needs) fromRuns() {
 	for _, d := range n.survey.Seen.Denials {
-		n.written(d.Denial, DenialEvidence(d))
+		if Mendable(n.survey.View.Tree, d.Denial) {
+			n.written(d.Denial, DenialEvidence(d))
+		}
 	}
 	for _, w := range n.survey.Seen.Wanted {
-		n.written(trace.Denial{Kind: w.Kind, Call: w.Call, Path: w.Path, Target: w.Target, Want: w.Want, Addr: w.Addr}, NeedEvidence(w))
+		d := trace.Denial{Kind: w.Kind, Call: w.Call, Path: w.Path, Target: w.Target, Want: w.Want, Addr: w.Addr}
+		if Mendable(n.survey.View.Tree, d) {
+			n.written(d, NeedEvidence(w))
+		}
 	}
 }
 
@@ -162,8 +217,9 @@ func Mendable(t *rootfs.Tree, d trace.Denial) bool {
 // opens reports whether a plan would make the place writable.
 func opens(t *rootfs.Tree, at Place, dir bool) bool {
 	switch {
-	case at.Exists && !dir:
-		return true
+	case at.Exists && !dir: // what is executed stays as it is
+		e := at.Node.Entry()
+		return e.Kind != rootfs.File || e.Mode&0o111 == 0
 	case dir:
 		return !Closed(at.Path)
 	}
@@ -184,8 +240,12 @@ func Variable(p string) bool {
 // directory whose entries the call changes.
 func writtenPaths(d trace.Denial) []Need {
 	switch d.Kind {
-	case trace.Open, trace.Look:
+	case trace.Open:
 		if strings.ContainsAny(d.Want, "wct") {
+			return []Need{{Path: d.Path}}
+		}
+	case trace.Look: // programs ask whether they may write without a wish to: it counts where things are written
+		if strings.Contains(d.Want, "w") && Variable(d.Path) {
 			return []Need{{Path: d.Path}}
 		}
 	case trace.Make:

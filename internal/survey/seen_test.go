@@ -21,7 +21,8 @@ func TestWrittenPaths(t *testing.T) {
 	}{
 		{name: "create", denial: trace.Denial{Kind: trace.Open, Path: "/run/x.pid", Want: "wc"}, write: []string{"/run/x.pid"}},
 		{name: "read", denial: trace.Denial{Kind: trace.Open, Path: "/etc/x.conf", Want: "r"}, read: rootfs.Read, reads: true},
-		{name: "access for writing", denial: trace.Denial{Kind: trace.Look, Path: "/var/x", Want: "w"}, write: []string{"/var/x"}},
+		{name: "access for writing", denial: trace.Denial{Kind: trace.Look, Path: "/var/lib/x", Want: "w"}, write: []string{"/var/lib/x"}},
+		{name: "access of a program for writing", denial: trace.Denial{Kind: trace.Look, Path: "/usr/bin/df", Want: "w"}},
 		{name: "stat", denial: trace.Denial{Kind: trace.Look, Path: "/root/x"}, reads: true},
 		{name: "mkdir", denial: trace.Denial{Kind: trace.Make, Call: "mkdirat", Path: "/run/x"}, write: []string{"/run/x/"}},
 		{name: "mknod", denial: trace.Denial{Kind: trace.Make, Call: "mknod", Path: "/run/fifo"}, write: []string{"/run/fifo"}},
@@ -61,6 +62,7 @@ func TestMendable(t *testing.T) {
 	t.Parallel()
 	tree, err := rootfs.Merge([]rootfs.Entry{
 		{Path: "/", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/etc", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/etc/x.conf", Kind: rootfs.File, Mode: 0o644},
+		{Path: "/bin", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/bin/sh", Kind: rootfs.File, Mode: 0o755},
 		{Path: "/run", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/var", Kind: rootfs.Dir, Mode: 0o755}, {Path: "/var/lib", Kind: rootfs.Dir, Mode: 0o755},
 	})
 	if err != nil {
@@ -72,6 +74,7 @@ func TestMendable(t *testing.T) {
 	}{
 		{trace.Denial{Kind: trace.Open, Path: "/etc/x.conf.tmp", Want: "wc"}, false},
 		{trace.Denial{Kind: trace.Open, Path: "/etc/x.conf", Want: "w"}, true},
+		{trace.Denial{Kind: trace.Open, Path: "/bin/sh", Want: "w"}, false},
 		{trace.Denial{Kind: trace.Open, Path: "/tmpfile", Want: "wc"}, false},
 		{trace.Denial{Kind: trace.Open, Path: "/run/x.pid", Want: "wc"}, true},
 		{trace.Denial{Kind: trace.Open, Path: "/usr/tmp/x", Want: "wc"}, false},
