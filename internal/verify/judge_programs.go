@@ -20,6 +20,10 @@ func (c *comparison) programs() {
 		if slices.ContainsFunc(c.candidate.Seen, func(p Process) bool { return p.Program == program }) {
 			text = fmt.Sprintf("%s does not run any more; in the baseline it does", program)
 		}
+		if c.needsRawSockets(program) {
+			c.note("helper that needs raw sockets", program, "", false)
+			continue
+		}
 		c.refute(ProgramMissing, text, Evidence{Process: processOf(c.baseline.Processes, program)})
 	}
 	for _, program := range after {
@@ -156,5 +160,14 @@ func (c *comparison) savesInBaseline(e trace.Event) bool {
 	}
 	return slices.ContainsFunc(c.baseline.Trace.Events, func(b trace.Event) bool {
 		return b.Errno == "" && b.Kind == e.Kind && withoutNumbers(b.Path) == withoutNumbers(e.Path) && b.Seq > c.baseline.Trace.Steady && c.baseline.Trace.Steady != 0
+	})
+}
+
+// needsRawSockets reports whether a program of the baseline opened raw or packet sockets and serves nobody: a
+// helper, such as one that measures distances by ICMP, that no regular user can run without CAP_NET_RAW
+// (raw(7)). Whether the rest does without it shows in the sockets and the answers; that it is gone is told.
+func (c *comparison) needsRawSockets(program string) bool {
+	return !c.listens(program) && slices.ContainsFunc(c.baseline.Trace.Events, func(e trace.Event) bool {
+		return e.Kind == trace.Socket && e.Exe == program && e.Errno == ""
 	})
 }
