@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -189,7 +187,7 @@ func (b *tracerBench) nginx(ctx context.Context, w way) (float64, error) {
 			return 0, err
 		}
 	}
-	return b.serve(ctx, w, port, func() (float64, error) { return load(port, 10, 1500) }, "nginx", "-c", config, "-e", "stderr")
+	return b.serve(ctx, w, port, func() (float64, error) { return load(ctx, port) }, "nginx", "-c", config, "-e", "stderr")
 }
 
 // redis gives the requests per second of GETs.
@@ -253,57 +251,20 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// load asks for the file over some connections that are kept, and gives the requests per second. It
-// does as little itself as it can: it shares the processors with the server.
-func load(port, connections, each int) (float64, error) {
-	var all sync.WaitGroup
-	failures := make(chan error, connections)
-	start := time.Now()
-	for range connections {
-		all.Go(func() {
-			if err := ask(port, each); err != nil {
-				failures <- err
-			}
-		})
-	}
-	all.Wait()
-	took := time.Since(start)
-	close(failures)
-	return float64(connections*each) / took.Seconds(), <-failures
-}
-
-func ask(port, times int) error {
-	c, err := net.Dial("tcp", address(port))
+// load asks for the file with ab, a connection for each request, and gives the requests per second.
+func load(ctx context.Context, port int) (float64, error) {
+	out, err := exec.CommandContext(ctx, "ab", "-q", "-n", "12000", "-c", "10", "http://"+address(port)+"/file").CombinedOutput()
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("ab: %w\n%s", err, out)
 	}
-	defer c.Close()
-	request := []byte("GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
-	answer := make([]byte, 16384)
-	size := 0
-	for range times {
-		if _, err := c.Write(request); err != nil {
-			return err
-		}
-		if size == 0 { // the first tells how long they are
-			n, err := io.ReadAtLeast(c, answer, 4096+100)
-			if err != nil {
-				return err
-			}
-			if !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 200 ") {
-				return fmt.Errorf("answer %q", answer[:min(n, 40)])
-			}
-			size = strings.Index(string(answer[:n]), "\r\n\r\n") + 4 + 4096
-			if n < size {
-				if _, err := io.ReadFull(c, answer[:size-n]); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		if _, err := io.ReadFull(c, answer[:size]); err != nil {
-			return err
-		}
+	text := string(out)
+	if strings.Contains(text, "Non-2xx") {
+		return 0, fmt.Errorf("ab was not served\n%s", out)
 	}
-	return nil
+	_, rest, _ := strings.Cut(text, "Requests per second:")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return 0, fmt.Errorf("ab said %q", out)
+	}
+	return strconv.ParseFloat(fields[0], 64)
 }
