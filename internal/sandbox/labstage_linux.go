@@ -103,8 +103,29 @@ func (l *laboratory) ready() error {
 			return err
 		}
 	}
+	if err := tryOverlay(l.upper+"/t", images); err != nil {
+		return err
+	}
 	l.store = &store{dir: images, room: l.setup.Room}
 	return l.conn.SendJSON(wire.Ready, labReady{})
+}
+
+// tryOverlay mounts an overlay as runs do, so that what the kernel or a file system does not do is not
+// taken for a fault of an image.
+func tryOverlay(dir, lower string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if err := makeUpper(dir+"/u", dir+"/w", lower); err != nil {
+		return err
+	}
+	if err := mountOverlay("/m", dir+"/u", dir+"/w", []string{lower}); err != nil {
+		return err
+	}
+	if err := unix.Unmount("/m", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // serve does what the front asks for, until it has gone.
