@@ -232,6 +232,12 @@ func Following(r Run, baseline *Outcome, e Expect) Run {
 		return r
 	}
 	r.Exits = baseline.End == EndExited
+	r.Probes = slices.Clone(r.Probes)
+	for i := range r.Probes {
+		if r.Probes[i].Kind == "generic" {
+			r.Probes[i].Spoke = spoken(*baseline, e)
+		}
+	}
 	for _, s := range baseline.Sockets {
 		if random(*baseline, s) || s.Proto == "unix" && withoutNumbers(s.Address) != s.Address {
 			continue
@@ -242,4 +248,16 @@ func Following(r Run, baseline *Outcome, e Expect) Run {
 		}
 	}
 	return r
+}
+
+// spoken is what the baseline's sockets said, by the names that they have in the candidate.
+func spoken(baseline Outcome, e Expect) map[string]string {
+	said := map[string]string{}
+	for _, a := range baseline.Answers {
+		if s, known := socketOf(baseline, a); known {
+			s.Port = e.to(s.Proto, s.Port)
+			said[SocketText(s)] = a.Shape
+		}
+	}
+	return said
 }

@@ -90,7 +90,10 @@ type Probe struct {
 	Address string   `json:"address,omitempty"` // URL for http ("http://127.0.0.1:8080/"), "127.0.0.1:5432" for tcp and udp, a path for unix
 	Args    []string `json:"args,omitempty"`    // for exec: run in the container as its user, good if it exits with 0
 	Send    []byte   `json:"send,omitempty"`    // for tcp, udp and unix
-	Expect  string   `json:"expect,omitempty"`  // regular expression that what is answered must match; http: the body. Empty: any answer, http: a status below 400
+	// Spoke is, for generic, what the sockets of the baseline said, by the names of their counterparts: each is
+	// first asked in that protocol, and one that was silent is not waited for as long.
+	Spoke  map[string]string `json:"spoke,omitempty"`
+	Expect string            `json:"expect,omitempty"` // regular expression that what is answered must match; http: the body. Empty: any answer, http: a status below 400
 }
 
 // Answer is what came of a probe.

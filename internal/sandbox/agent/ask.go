@@ -121,7 +121,9 @@ func (c *conductor) askProbes(ctx context.Context) []verify.Answer {
 	for _, p := range c.run.Probes {
 		if p.Kind == "generic" {
 			c.say("asks every socket")
-			answers = append(answers, probe.Generic(ctx, c.out.Sockets, c.world())...)
+			world := c.world()
+			world.Spoke = p.Spoke
+			answers = append(answers, probe.Generic(ctx, c.out.Sockets, world)...)
 			continue
 		}
 		c.say("asks %s %s", p.Kind, strings.Join(append([]string{p.Address}, p.Args...), " "))

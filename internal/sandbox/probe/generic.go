@@ -44,7 +44,7 @@ func Generic(ctx context.Context, sockets []verify.Socket, w World) []verify.Ans
 			defer func() { <-slots }()
 			one, cancel := context.WithTimeout(ctx, askTime)
 			defer cancel()
-			answers[i] = greet(one, socketEndpoint(s), w)
+			answers[i] = greetExpecting(one, socketEndpoint(s), w, w.Spoke[p.Address])
 			answers[i].Probe = p
 		})
 	}
@@ -69,6 +69,45 @@ func (o outcome) answer() verify.Answer {
 		return verify.Answer{OK: o.verdict.trouble == "", Shape: o.verdict.shape, Sample: sample(o.heard.bytes), Error: o.verdict.trouble}
 	}
 	return verify.Answer{OK: len(o.heard.bytes) > 0, Shape: o.heard.class(), Sample: sample(o.heard.bytes), Error: o.heard.why()}
+}
+
+// greetExpecting is greet for a socket whose counterpart is known to have said something: it is asked the same
+// first. Silence that was expected is believed after one round of greetings.
+func greetExpecting(ctx context.Context, at endpoint, w World, shape string) verify.Answer {
+	if shape == "silent" && at.proto == "tcp" {
+		if a, ok := stillSilent(ctx, at, w); ok {
+			return a
+		}
+	}
+	for _, p := range protocolsOf(at) {
+		if strings.HasPrefix(shape+" ", p.name+" ") {
+			if o := again(ctx, p, at, w, try(ctx, p, at, w, patientTime)); o.known && o.verdict.shape == shape {
+				return o.answer()
+			}
+		}
+	}
+	return greet(ctx, at, w)
+}
+
+func protocolsOf(at endpoint) []protocol {
+	if at.proto == "udp" {
+		return datagrams
+	}
+	return streams
+}
+
+// stillSilent greets once in every protocol, all together. ok is false where anything came back.
+func stillSilent(ctx context.Context, at endpoint, w World) (verify.Answer, bool) {
+	best := outcome{}
+	for i, o := range tryTogether(ctx, streams, at, w, greetTime) {
+		if o.known || o.err != nil || o.heard.class() != "silent" {
+			return verify.Answer{}, false
+		}
+		if i == 0 {
+			best = o
+		}
+	}
+	return best.answer(), true
 }
 
 // greet finds out what an endpoint speaks.

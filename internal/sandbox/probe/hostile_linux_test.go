@@ -92,6 +92,13 @@ func TestHostile(t *testing.T) {
 				t.Errorf("%s, generic: got %q (%q), want %q", h.name, a.Shape, a.Sample, h.shape)
 			}
 		})
+		all.Go(func() {
+			name := fmt.Sprintf("tcp %s", address)
+			a := Generic(t.Context(), []verify.Socket{s}, World{Spoke: map[string]string{name: h.shape}})[0]
+			if a.Shape != h.shape || a.Probe.Address != name {
+				t.Errorf("%s, expected to be %q: got %q of %s", h.name, h.shape, a.Shape, a.Probe.Address)
+			}
+		})
 		for _, p := range []verify.Probe{
 			{Kind: "http", Address: "http://" + address + "/", Expect: "welcome"},
 			{Kind: "http", Address: "https://" + address + "/"},

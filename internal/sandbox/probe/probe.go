@@ -23,6 +23,8 @@ type World struct {
 	Root string
 	// Exec runs a command in the run, as its user, and gives its exit status and what it wrote.
 	Exec func(ctx context.Context, args []string) (status int, output string, err error)
+	// Spoke is, for Generic, what sockets are expected to say: shapes by names such as "tcp 0.0.0.0:80".
+	Spoke map[string]string
 }
 
 // Bounds of one question. Services under a tracer on a busy machine are slow; hostile ones never end.

@@ -109,10 +109,24 @@ func (s server) test(t *testing.T) {
 	awaitListening(t, sockets)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
+	// What is expected is asked first, and changes no answer, right or wrong.
+	right, wrong := map[string]string{}, map[string]string{}
 	for i, a := range Generic(ctx, sockets, World{}) {
-		if a.Shape != want[i] || a.OK != !strings.HasPrefix(want[i], "http 5") {
-			t.Errorf("%s: got %q (%v, %q, %q), want %q", a.Probe.Address, a.Shape, a.OK, a.Sample, a.Error, want[i])
+		right[a.Probe.Address] = want[i]
+		wrong[a.Probe.Address] = []string{"silent", "redis pong", "http 418"}[i%3]
+		s.judge(t, a, want[i])
+	}
+	for _, spoke := range []map[string]string{right, wrong} {
+		for i, a := range Generic(ctx, sockets, World{Spoke: spoke}) {
+			s.judge(t, a, want[i])
 		}
+	}
+}
+
+func (s server) judge(t *testing.T, a verify.Answer, want string) {
+	t.Helper()
+	if a.Shape != want || a.OK != !strings.HasPrefix(want, "http 5") {
+		t.Errorf("%s: got %q (%v, %q, %q), want %q", a.Probe.Address, a.Shape, a.OK, a.Sample, a.Error, want)
 	}
 }
 
