@@ -27,12 +27,41 @@ func TestHostile(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("secret"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct {
-		name   string
-		script string
-		change func(*verify.Run)
-		check  func(*testing.T, verify.Outcome)
-	}{
+	for _, tt := range hostileRuns(secret) {
+		t.Run(tt.name, func(t *testing.T) {
+			r := command(img, tt.script)
+			r.Timeout = 4 * time.Second
+			if tt.change != nil {
+				tt.change(&r)
+			}
+			begun := time.Now()
+			out := run(t, e, r)
+			if took := time.Since(begun); took > r.Timeout+inTime {
+				t.Errorf("it took %v", took)
+			}
+			t.Logf("%s %d %s %s, %.1000q %.1000q", out.End, out.Status, out.Limit, out.Error, out.Stdout, out.Stderr)
+			if tt.check != nil {
+				tt.check(t, out)
+			}
+			host.same(t)
+		})
+	}
+	if out := run(t, e, command(img, "echo still here")); out.Stdout != "still here\n" {
+		t.Errorf("afterwards: %+v", out)
+	}
+}
+
+// hostileRun is a script that wants to get at the host, and what must come of it.
+type hostileRun struct {
+	name   string
+	script string
+	change func(*verify.Run)
+	check  func(*testing.T, verify.Outcome)
+}
+
+// hostileRuns is the scripts; secret is the path of a file of the host.
+func hostileRuns(secret string) []hostileRun {
+	return []hostileRun{
 		{"fork bomb", "b() { b | b & }; b; sleep 100", func(r *verify.Run) { r.Limits.Processes = 100 }, limited("processes")},
 		{"fork bomb of root", "b() { b | b & }; b; sleep 100", func(r *verify.Run) { asEngine(r); r.Limits.Processes, r.Trace = 100, true }, limited("processes")},
 		{"fork bomb of a user", "ulimit -u unlimited; b() { b | b & }; b; sleep 100", func(r *verify.Run) { r.Identity.UID = 1000; r.Limits.Processes = 100 }, limited("processes")},
@@ -82,28 +111,6 @@ func TestHostile(t *testing.T) {
 			}},
 		{"files of the host", "cat " + secret + " /host" + secret + " /proc/1/root" + secret + " /proc/self/cwd/.." + secret + " /../../../../.." + secret + "; ls -A /proc/1/root/ /.. | sort | uniq | tr '\\n' ' '", asEngine, silent("secret\n")},
 		{"names of the host", "hostname; cat /etc/hostname /proc/sys/kernel/domainname", func(r *verify.Run) { r.Hostname = "" }, wrote("unroot\nunroot\n(none)\n")},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			r := command(img, tt.script)
-			r.Timeout = 4 * time.Second
-			if tt.change != nil {
-				tt.change(&r)
-			}
-			begun := time.Now()
-			out := run(t, e, r)
-			if took := time.Since(begun); took > r.Timeout+inTime {
-				t.Errorf("it took %v", took)
-			}
-			t.Logf("%s %d %s %s, %.1000q %.1000q", out.End, out.Status, out.Limit, out.Error, out.Stdout, out.Stderr)
-			if tt.check != nil {
-				tt.check(t, out)
-			}
-			host.same(t)
-		})
-	}
-	if out := run(t, e, command(img, "echo still here")); out.Stdout != "still here\n" {
-		t.Errorf("afterwards: %+v", out)
 	}
 }
 

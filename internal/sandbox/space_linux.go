@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,7 @@ type space struct {
 	fault error       // why nothing can be started: the image's fault, and so no failure of the runner
 
 	limit chan string
+	over  atomic.Value  // string: what was sent to limit
 	stop  chan struct{} // ends the watch
 
 	mu     sync.Mutex
@@ -216,12 +218,11 @@ func (s *space) Kill() {
 // Limit tells that a limit was reached that the space watches.
 func (s *space) Limit() <-chan string { return s.limit }
 
-// adjust has the last word on the outcome.
+// adjust has the last word on the outcome: a run that was ended at a limit may have been seen to end
+// before anybody heard of the limit.
 func (s *space) adjust(out *verify.Outcome) {
-	select {
-	case what := <-s.limit: // it was hit, and the run ended before anybody saw it
+	if what, ok := s.over.Load().(string); ok {
 		out.End, out.Limit = verify.EndLimit, what
-	default:
 	}
 }
 

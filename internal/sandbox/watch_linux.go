@@ -44,6 +44,7 @@ func (s *space) watchUse() {
 
 // exceeded ends the run at once: whoever is told may be slower than what goes on.
 func (s *space) exceeded(what string) {
+	s.over.Store(what)
 	select {
 	case s.limit <- what:
 	default:
