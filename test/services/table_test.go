@@ -19,7 +19,7 @@ type service struct {
 	name   string   // as people call it
 	sample string   // folder of test/images
 	class  class    //
-	env    []string // without which nobody would start the image; both runs and conversions get it
+	env    []string // without which nobody would start the image: of every run, and of nothing that is written
 	judge  judge    // nil where the image does not even serve as root in a container as engines make them
 	cause  string   // regular expression for what is said where it is not proven; it is the class of the cause
 }
@@ -44,8 +44,8 @@ var services = []service{
 	{name: "redis-server", sample: "redis", judge: redisKeeps},
 	{name: "memcached", sample: "memcached", judge: memcachedKeeps},
 	{name: "mariadb-server", sample: "mariadb", judge: mariadbKeeps},
-	{name: "postgresql", sample: "postgres", judge: postgresKeeps, env: []string{"POSTGRES_PASSWORD=secret"}},
-	{name: "squid", sample: "squid", judge: forwards(3128)},
+	{name: "postgresql", sample: "postgres", judge: postgresKeeps, env: []string{"POSTGRES_PASSWORD=secret"}, cause: `could not look up effective user|passwd`},
+	{name: "squid", sample: "squid", judge: forwards(3128), cause: `pinger`},
 	{name: "tinyproxy", sample: "tinyproxy", judge: forwards(8888)},
 	{name: "mosquitto", sample: "mosquitto", judge: mosquittoPasses},
 	{name: "dnsmasq", sample: "dnsmasq", judge: resolves("localhost", "127.0.0.1")},
@@ -58,10 +58,10 @@ var services = []service{
 		judge: page(80, "/", `"hello node"`, "--header", "Content-Type: text/plain", "--data", "hello node")},
 	{name: "Python server", sample: "flask-gunicorn", judge: page(80, "/", "of this page")},
 
-	{name: "chronyd", sample: "chronyd", class: bound, judge: tellsTime, cause: `superuser|uid 0|root`},
-	{name: "exim4", sample: "exim4", class: bound, judge: delivers, cause: `setuid|setgid|uid 0|root`},
-	{name: "sshd, for other users", sample: "sshd", class: bound, judge: logsIn, cause: `setuid|setgid|chroot|other users|uid 0|root`},
-	{name: "systemd", sample: "systemd", class: bound, cause: `baseline`},
+	{name: "chronyd", sample: "chronyd", class: bound, judge: tellsTime, cause: `superuser|uid 0`},
+	{name: "exim4", sample: "exim4", class: bound, judge: delivers, cause: `tcp port 25|permission denied|setuid|setgid|uid 0`},
+	{name: "sshd, for other users", sample: "sshd", class: bound, judge: logsIn, cause: `ssh_host_|setuid|setgid|chroot|other users|uid 0`},
+	{name: "systemd", sample: "systemd", class: bound, cause: `the baseline itself`},
 
 	{name: "nginx, template of its site", sample: "nginx-envsubst", class: further, judge: page(80, "/", "hello from localhost")},
 	{name: "nginx, configuration by sed", sample: "nginx-sed", class: further, judge: page(80, "/", "hello")},
@@ -70,17 +70,17 @@ var services = []service{
 	{name: "caddy", sample: "caddy", class: further, judge: page(80, "/", "hello from caddy")},
 	{name: "varnish", sample: "varnish", class: further, judge: page(80, "/", "varnish answers")},
 	{name: "privoxy", sample: "privoxy", class: further, judge: forwards(8118)},
-	{name: "stunnel4", sample: "stunnel4", class: further, judge: decrypts},
-	{name: "bind9", sample: "bind9", class: further, judge: resolves("localhost", "127.0.0.1")},
+	{name: "stunnel4", sample: "stunnel4", class: further, judge: decrypts, cause: `stunnel\.key`},
+	{name: "bind9", sample: "bind9", class: further, judge: resolves("localhost", "127.0.0.1"), cause: `tcp port 953`},
 	{name: "icecast2", sample: "icecast2", class: further, judge: page(8000, "/status-json.xsl", "icestats")},
 	{name: "ngircd", sample: "ngircd", class: further, judge: ircGreets},
-	{name: "proftpd", sample: "proftpd", class: further, judge: ftpGives},
-	{name: "dovecot", sample: "dovecot", class: further, judge: imapKeeps},
-	{name: "rsyslog", sample: "rsyslog", class: further, judge: collects},
-	{name: "monit", sample: "monit", class: further, judge: page(2812, "/", "Monit", "--user", "admin:monit")},
+	{name: "proftpd", sample: "proftpd", class: further, judge: ftpGives, cause: `set UID|setuid`},
+	{name: "dovecot", sample: "dovecot", class: further, judge: imapKeeps, cause: `owner of /run/dovecot`},
+	{name: "rsyslog", sample: "rsyslog", class: further, judge: collects, cause: `port 514`},
+	{name: "monit", sample: "monit", class: further, judge: page(2812, "/", "Monit", "--user", "admin:monit"), cause: `monitrc|passwd|env\.c`},
 	{name: "nats-server", sample: "nats-server", class: further, judge: natsPasses},
 	{name: "etcd", sample: "etcd", class: further, judge: etcdKeeps},
-	{name: "rabbitmq-server", sample: "rabbitmq", class: further, judge: amqpGreets},
+	{name: "rabbitmq-server", sample: "rabbitmq", class: further, judge: amqpGreets, cause: `cookie|crash dump`},
 	{name: "memcached by su", sample: "su-memcached", class: further, judge: memcachedKeeps},
 	{name: "Python server by setpriv", sample: "setpriv-app", class: further, judge: page(80, "/", "served")},
 }

@@ -1,0 +1,104 @@
+package services
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// document is where the table is kept, seen from this package.
+var document = filepath.Join("..", "..", "docs", "services.md")
+
+// row is one line of the table.
+type row struct {
+	service, mode string
+	class         class
+	rounds        int
+	operations    int
+	bytes         int64
+	verdict       string // with what it is excepted from: "proven, but not for arbitrary"
+	cause         string
+	known         bool // proven only for the uid of the image
+}
+
+// key is what a row is found by.
+func (r row) key() string {
+	if r.mode == modes[0].name {
+		return r.service
+	}
+	return r.service + ", " + r.mode
+}
+
+const introduction = `# Services
+
+What came of ` + "`unroot convert --verify`" + ` without a recipe, without ` + "`--probe`" + ` and without any other hint, for images of services as a
+packager writes them from Debian's packages (` + "`test/images`" + `). A service that is proven was then run once more, by Docker Engine and by
+` + "`unroot run`" + `, under a uid that the image does not know (` + "`" + arbitrary + "`" + `), without capabilities, with no_new_privs and with ports below 1024
+closed, and a client of its own protocol got a real answer. *But not for* names scenarios that fail by what the platform hands over, such as
+an empty volume that belongs to root (` + "`volume-root`" + `) or one that the original has filled (` + "`volume-left`" + `); the cause is then theirs.
+
+This page is written by ` + "`go test ./test/services -update`" + ` and compared with what comes out by ` + "`go test ./test/services`" + `; rounds,
+operations and bytes may differ from Debian's release to release.
+`
+
+var headings = map[class]string{
+	named:   "## Services that must be proven",
+	bound:   "## Services that cannot do their work without root\n\nEach must be refuted or unproven, with the true cause.",
+	further: "## More services, to keep us honest",
+}
+
+const tableHead = "| service | rounds | operations | bytes added | verdict | cause |\n| --- | ---: | ---: | ---: | --- | --- |\n"
+
+// pageOf is the document for the rows, which are in the order of the services.
+func pageOf(rows []row) string {
+	var b strings.Builder
+	b.WriteString(introduction)
+	for _, c := range []class{named, bound, further} {
+		proven, all := 0, 0
+		var lines strings.Builder
+		for _, r := range rows {
+			if r.class != c {
+				continue
+			}
+			all++
+			if strings.HasPrefix(r.verdict, "proven") {
+				proven++
+			}
+			fmt.Fprintf(&lines, "| %s | %d | %d | %d | %s | %s |\n", cell(r.key()), r.rounds, r.operations, r.bytes, cell(r.verdict), cell(r.cause))
+		}
+		fmt.Fprintf(&b, "\n%s\n\n%d of %d are proven.\n\n%s%s", headings[c], proven, all, tableHead, lines.String())
+	}
+	return b.String()
+}
+
+// cell is a text inside a table: one line, no bar, nothing that would be markup.
+func cell(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	return strings.NewReplacer(`|`, `\|`, `<`, `&lt;`, `*`, `\*`, `_`, `\_`).Replace(s)
+}
+
+// committed reads the rows of the document, by key.
+func committed() (map[string]row, error) {
+	b, err := os.ReadFile(document)
+	if err != nil {
+		return nil, err
+	}
+	rows := map[string]row{}
+	for line := range strings.Lines(string(b)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if len(cells) != 6 {
+			continue
+		}
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		rounds, err := strconv.Atoi(cells[1])
+		if err != nil {
+			continue // the head
+		}
+		rows[cells[0]] = row{rounds: rounds, verdict: cells[4], cause: cells[5]}
+	}
+	return rows, nil
+}

@@ -1,0 +1,161 @@
+package services
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"unroot/internal/oracle"
+)
+
+// TestServices converts every service with no hint, and lets a judge that is not ours ask what came
+// out: on Docker Engine and in the embedded runner. The rows are those of docs/services.md.
+func TestServices(t *testing.T) {
+	for _, name := range clients {
+		oracle.Program(t, name)
+	}
+	theEngine(t)
+	before, err := committed()
+	if err != nil && !*update {
+		t.Fatalf("%v\nwrite it: go test ./test/services -update", err)
+	}
+	var mu sync.Mutex
+	rows := map[string]row{}
+	t.Run("service", func(t *testing.T) {
+		for _, s := range services {
+			for _, m := range modes {
+				t.Run(s.sample+"/"+m.name, func(t *testing.T) {
+					t.Parallel()
+					r := s.row(t, m)
+					mu.Lock()
+					defer mu.Unlock()
+					rows[r.key()] = r
+					if !*update {
+						s.compare(t, before[cell(r.key())], r)
+					}
+				})
+			}
+		}
+	})
+	var ordered []row
+	for _, s := range services {
+		for _, m := range modes {
+			if r, ok := rows[row{service: s.name, mode: m.name}.key()]; ok {
+				ordered = append(ordered, r)
+			}
+		}
+	}
+	if len(ordered) < len(services)*len(modes) {
+		return // -run picked some, or some failed and said so
+	}
+	holdsBar(t, ordered)
+	if *update {
+		if err := os.WriteFile(document, []byte(pageOf(ordered)), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// row converts one service in one mode, and has what is proven judged.
+func (s service) row(t *testing.T, m mode) row {
+	t.Helper()
+	began := time.Now()
+	c, p := convert(t, s, m)
+	took := time.Since(began).Round(100 * time.Millisecond)
+	r := row{service: s.name, mode: m.name, class: s.class, rounds: len(p.Rounds), operations: len(c.Plans[0].Operations),
+		bytes: c.Plans[0].Bytes, verdict: p.Verdict, cause: p.cause()}
+	if c.Plans[0].Layer > 0 {
+		r.bytes = c.Plans[0].Layer
+	}
+	r.known = slices.Contains(p.Except, "arbitrary")
+	if len(p.Except) > 0 {
+		r.verdict += ", but not for " + strings.Join(p.Except, ", ")
+	}
+	t.Logf("%s after %d rounds in %s, %d operations, %d bytes: %s", r.verdict, r.rounds, took, r.operations, r.bytes, r.cause)
+	for _, scenario := range p.Scenarios {
+		if len(scenario.Reasons) > 0 {
+			t.Logf("  %s: %s: %s", scenario.Scenario, scenario.Verdict, scenario.Reasons[0].sentence())
+		}
+	}
+	if s.class == bound && m.name == modes[0].name && p.Verdict == "proven" {
+		t.Errorf("%s is proven, and it cannot do its work without root", s.name)
+	}
+	if p.Verdict != "proven" || r.known {
+		if s.cause == "" || !s.causes().MatchString(r.cause) {
+			t.Errorf("%s: the cause %q is not of the class that the table names, %q", r.verdict, r.cause, s.cause)
+		}
+	}
+	if p.Verdict == "proven" {
+		s.judged(t, c, p)
+	} else {
+		s.servesAsRoot(t)
+	}
+	return r
+}
+
+// judged asks what was written, where it runs as nobody and, where that is excepted, as it says itself.
+func (s service) judged(t *testing.T, c conversion, p proof) {
+	t.Helper()
+	options, as := hardened, []string{"--as", arbitrary}
+	if slices.Contains(p.Except, "arbitrary") {
+		options, as = asItSays(hardened), nil
+	}
+	if s.judge == nil {
+		t.Fatalf("%s is proven, and nobody has said how to ask it", s.name)
+	}
+	judgeOnEngine(t, s, c, options)
+	moved, err := movedPorts(t.Context(), theEngine(t), c.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judgeEmbedded(t, s, c, moved, as...)
+}
+
+// asItSays is the options without the user.
+func asItSays(options []string) []string {
+	at := slices.Index(options, "--user")
+	return slices.Delete(slices.Clone(options), at, at+2)
+}
+
+// compare holds what came out against the committed table: the verdict, for an unknown uid too, and
+// the class of the cause. Rounds, operations, bytes and advisory scenarios are told, and may differ.
+func (s service) compare(t *testing.T, before, now row) {
+	t.Helper()
+	if word(before.verdict) != word(now.verdict) {
+		t.Errorf("docs/services.md says %q, and it is %q (%s): if that is meant, go test ./test/services -update", before.verdict, now.verdict, now.cause)
+	}
+	if before.cause != "" && s.cause != "" && !s.causes().MatchString(before.cause) {
+		t.Errorf("docs/services.md has the cause %q, which is not of the class %q", before.cause, s.cause)
+	}
+}
+
+// word is a verdict without the scenarios that are only advice.
+func word(verdict string) string {
+	first, except, _ := strings.Cut(verdict, ",")
+	if slices.Contains(strings.Fields(strings.ReplaceAll(except, ",", " ")), "arbitrary") {
+		first += ", but not for arbitrary"
+	}
+	return first
+}
+
+// holdsBar counts the named services that are proven, under an unknown uid too.
+func holdsBar(t *testing.T, rows []row) {
+	t.Helper()
+	proven, all := 0, 0
+	for _, r := range rows {
+		if r.class != named || r.mode != modes[0].name {
+			continue
+		}
+		all++
+		if strings.HasPrefix(r.verdict, "proven") && !r.known {
+			proven++
+		}
+	}
+	t.Logf("%d of %d named services are proven", proven, all)
+	if proven < namedBar {
+		t.Errorf("%d of %d named services are proven with no hint, want at least %d", proven, all, namedBar)
+	}
+}
