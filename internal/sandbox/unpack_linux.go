@@ -198,7 +198,9 @@ func (u *unpacker) makeFile(name string, h *tar.Header, r io.Reader) error {
 			return err
 		}
 		f.Close()
-		u.Devices++
+		if !strings.HasPrefix(name, "/dev/") { // a run has a /dev of its own
+			u.Devices++
+		}
 	default:
 		return fmt.Errorf("entry of the unknown type %q", h.Typeflag)
 	}
