@@ -9,6 +9,8 @@ const (
 	prSetSecureBits = 28
 	prCapAmbient    = 47
 
+	afINET   = 2
+	afINET6  = 10
 	afPacket = 17
 	sockRaw  = 3
 	sockMask = 0xf // net/socket.c, SOCK_TYPE_MASK
@@ -69,8 +71,13 @@ var sometimes = map[string]anyOf{
 	"prctl":      oneOf(0, prSetKeepCaps, prCapBSetDrop, prSetSecureBits, prCapAmbient),
 	"prlimit64":  {{{arg: 2, op: notEqual}}}, // else it only asks
 	"clone":      anyBit(0, namespaces...),
-	"socket":     append(oneOf(0, afPacket), []condition{low(1, sockMask, sockRaw)}),
+	"socket":     append(oneOf(0, afPacket), rawOf(afINET), rawOf(afINET6)), // netlink's are raw in name only
 	"socketcall": oneOf(0, scSocket, scBind, scConnect, scListen),
+}
+
+// rawOf is a raw socket of a family.
+func rawOf(family uint32) []condition {
+	return []condition{low(0, 0xffffffff, family), low(1, sockMask, sockRaw)}
 }
 
 // interests gives when each call of an ABI is of interest to the tracer.

@@ -6,14 +6,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	profile "github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"unroot/internal/oracle"
 )
 
 // machine executes a seccomp program as the kernel would.
@@ -272,6 +276,8 @@ func TestWithoutProfile(t *testing.T) {
 		{AMD64, "clone", [6]uint64{0: unix.CLONE_NEWUSER | 17}, unix.SECCOMP_RET_TRACE},
 		{AMD64, "socket", [6]uint64{2, 1}, unix.SECCOMP_RET_ALLOW},
 		{AMD64, "socket", [6]uint64{2, 3 | unix.SOCK_CLOEXEC}, unix.SECCOMP_RET_TRACE},
+		{AMD64, "socket", [6]uint64{10, 3}, unix.SECCOMP_RET_TRACE},
+		{AMD64, "socket", [6]uint64{16, 3}, unix.SECCOMP_RET_ALLOW},
 		{AMD64, "socket", [6]uint64{17, 2}, unix.SECCOMP_RET_TRACE},
 		{AMD64, "prctl", [6]uint64{unix.PR_SET_NAME}, unix.SECCOMP_RET_ALLOW},
 		{AMD64, "prctl", [6]uint64{unix.PR_CAPBSET_DROP | 1<<40}, unix.SECCOMP_RET_TRACE}, // the kernel takes an int
@@ -390,5 +396,31 @@ func TestEveryInterestIsACall(t *testing.T) {
 	}
 	if n, _ := ARM.Number("set_tls"); n != 0xf0005 {
 		t.Errorf("set_tls of arm is %#x", n)
+	}
+}
+
+// TestNumbersAgreeWithTheHeaders compares the tables with those that C programs are compiled with.
+func TestNumbersAgreeWithTheHeaders(t *testing.T) {
+	t.Parallel()
+	for header, a := range map[string]*ABI{"unistd_64.h": AMD64, "unistd_32.h": I386} {
+		text, err := os.ReadFile("/usr/include/x86_64-linux-gnu/asm/" + header)
+		if err != nil {
+			oracle.Missing(t, "the kernel's headers: %v", err)
+		}
+		found := 0
+		for line := range strings.Lines(string(text)) {
+			var name string
+			var want uint32
+			if n, _ := fmt.Sscanf(line, "#define __NR_%s %d", &name, &want); n != 2 {
+				continue
+			}
+			found++
+			if got, ok := a.Number(name); !ok || got != want {
+				t.Errorf("%s %s: %d %v, want %d", a.Name, name, got, ok, want)
+			}
+		}
+		if found < 350 {
+			t.Errorf("%s: %d calls", header, found)
+		}
 	}
 }

@@ -121,7 +121,7 @@ func manyStarts(tracing bool) error {
 		return errors.New("the first process has ended")
 	default:
 	}
-	if _, err := t.Start(launch.Spec{Args: []string{"/no/such"}}, &os.ProcAttr{}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := t.Start(launch.Spec{Args: []string{"/proc/no/such"}}, &os.ProcAttr{}); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("a program that is not there: %v", err)
 	}
 	return nil

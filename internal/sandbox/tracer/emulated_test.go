@@ -56,7 +56,7 @@ func TestCoreNarrow(t *testing.T) {
 		if r.status != 0 {
 			t.Fatalf("%s: status %d: %s\n%s", stage, r.status, r.stderr, r.text())
 		}
-		if open := r.one(t, trace.Open, "/no/such"); open.Errno != "ENOENT" {
+		if open := r.one(t, trace.Open, "/proc/no/such"); open.Errno != "ENOENT" {
 			t.Errorf("%s: %+v", stage, open)
 		}
 		if binds := r.find(func(e trace.Event) bool { return e.Kind == trace.Bind }); len(binds) != 1 || binds[0].Addr != "tcp 127.0.0.1:0" {

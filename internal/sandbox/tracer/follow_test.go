@@ -194,8 +194,8 @@ func TestCoreCredentials(t *testing.T) {
 
 func TestCoreCannotStart(t *testing.T) {
 	t.Parallel()
-	r := traced{args: []string{"/no/such/program"}}.run(t)
-	if e := r.one(t, trace.Exec, "/no/such/program"); e.Errno != "ENOENT" || r.status != 127 {
+	r := traced{args: []string{"/proc/no/such"}}.run(t)
+	if e := r.one(t, trace.Exec, "/proc/no/such"); e.Errno != "ENOENT" || r.status != 127 {
 		t.Errorf("status %d: %+v", r.status, e)
 	}
 }

@@ -41,6 +41,9 @@ func (t *Tracer) newProcess(pid int, parent *process) *process {
 	t.mu.Lock()
 	t.live[pid] = true
 	t.mu.Unlock()
+	if t.closing {
+		_ = unix.Kill(pid, unix.SIGKILL) // it was not there yet when all others were killed
+	}
 	if !p.silent {
 		t.kept.add(trace.Event{At: t.o.Clock().Microseconds(), PID: parent.pid, Exe: parent.exe, Kind: trace.Fork, Child: pid})
 	}

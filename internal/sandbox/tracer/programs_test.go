@@ -160,8 +160,8 @@ func TestNarrowPrograms(t *testing.T) {
 		oracle.Missing(t, "a kernel that runs i386 programs")
 	}
 	for _, stage := range []string{StageName, oldKernelStage, peekStage} {
-		r := traced{stage: stage, args: []string{program, "/no/such"}, flags: []string{"-profile"}}.run(t)
-		if open := r.one(t, trace.Open, "/no/such"); open.Errno != "ENOENT" || open.Call != "open" {
+		r := traced{stage: stage, args: []string{program, "/proc/no/such"}, flags: []string{"-profile"}}.run(t)
+		if open := r.one(t, trace.Open, "/proc/no/such"); open.Errno != "ENOENT" || open.Call != "open" {
 			t.Errorf("%s: %+v", stage, open)
 		}
 		binds := r.find(func(e trace.Event) bool { return e.Kind == trace.Bind })
@@ -192,8 +192,8 @@ const hostile = `
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-static char path[64] = "/nowhere/at/all";
-static void *flips(void *x) { for (;;) { path[1] ^= 1; memset(path + 8, 'a', 40); path[3] = 0; path[3] = 'w'; } return 0; }
+static char path[64] = "/proc/nowhere/at/all"; /* nothing can be made there */
+static void *flips(void *x) { for (;;) { path[7] ^= 1; memset(path + 16, 'a', 40); path[9] = 0; path[9] = 'w'; } return 0; }
 static void *calls(void *x) { for (;;) { open(path, O_RDONLY); mkdir(path, 0); } return 0; }
 static void *ends(void *x) { usleep(rand() % 300); return 0; }
 static void *executes(void *x) { usleep(rand() % 500); execl("/bin/true", "true", (char *)0); return 0; }

@@ -5,6 +5,7 @@ package tracer
 import (
 	"golang.org/x/sys/unix"
 
+	"unroot/internal/sandbox/seccomp"
 	"unroot/internal/trace"
 )
 
@@ -113,7 +114,7 @@ func (t *Tracer) asks(k *task) {
 		return
 	}
 	c := t.callOf(&i)
-	errno := uint16(i.data & 0x0fff)
+	errno := uint16(i.data & seccomp.DataErrno)
 	if errno != 0 {
 		refuse(k.tid, errno)
 	}
@@ -157,7 +158,7 @@ func (t *Tracer) info(tid int, kind uint8, i *stopInfo) bool {
 		}
 		i.data = uint32(data)
 	}
-	return fromRegisters(tid, i.data&0x8000 != 0, i) == 0
+	return fromRegisters(tid, i.data&seccomp.Data32 != 0, i) == 0
 }
 
 var strange = &call{name: "unknown", shape: shape{kind: trace.Machine}}
@@ -197,7 +198,7 @@ func (t *Tracer) answered(k *task) {
 // narrow is what the filter said of the ABI of a call that is being made.
 func (t *Tracer) narrow(k *task) uint32 {
 	if abi := k.asked.call.abi; abi != nil && !abi.Wide {
-		return 0x8000
+		return seccomp.Data32
 	}
 	return 0
 }

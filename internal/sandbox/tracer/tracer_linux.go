@@ -21,6 +21,16 @@ import (
 
 // Tracer starts, traces and reaps. It is the only waiter of its process: it reaps every child, also
 // those that it did not start, such as orphans that the kernel gives to the first process of a container.
+// One process has one tracer at a time.
+//
+// A tracee is not trusted: it can lie about what it asks, by changing its memory while it asks, but not
+// about what it was answered, nor about who it is; and it cannot keep the tracer from seeing that it
+// asked. Calls that never come to the filter (io_uring, vDSO) are not seen: the engines' profile refuses
+// io_uring.
+//
+// Programs for amd64, i386, arm64 and 32-bit arm are traced. The tests run the first two on hardware and
+// the other two on an emulated machine with Debian's kernel (test/arm64); there no test of a race or of a
+// speed is run. x32 is refused by the filter, and not run.
 type Tracer struct {
 	o        Options
 	proc     string
@@ -51,7 +61,8 @@ type Tracer struct {
 	closing   bool
 }
 
-// New starts the waiting thread.
+// New starts the waiting thread. For the whole process, SIGCHLD does nothing from then on and signal 59
+// belongs to the tracer.
 func New(o Options) *Tracer {
 	if o.Clock == nil {
 		start := time.Now()

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	if _, err := unix.Open("/no/such", unix.O_RDONLY, 0); err != unix.ENOENT {
+	if _, err := unix.Open("/proc/no/such", unix.O_RDONLY, 0); err != unix.ENOENT {
 		fail(err)
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
@@ -24,7 +24,7 @@ func main() {
 	if err := unix.Mount("x", "/mnt", "tmpfs", 0, ""); err != unix.EPERM {
 		fail(err)
 	}
-	if err := unix.Chown("/no/such", 7, -1); err != unix.ENOENT {
+	if err := unix.Chown("/proc/no/such", 7, -1); err != unix.ENOENT {
 		fail(err)
 	}
 	_, _, errno := unix.RawSyscall(unix.SYS_SETUID32, ^uintptr(0), 0, 0)
