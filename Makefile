@@ -20,8 +20,8 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-build: ## bin/unroot
-	$(GO) build -trimpath -o bin/unroot ./cmd/unroot
+build: ## bin/unroot, static, so that it can also be mounted into an engine's container
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/unroot ./cmd/unroot
 
 test: ## everything, with its own set-up: the test command
 	@start=$$SECONDS; \

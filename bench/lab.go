@@ -82,7 +82,7 @@ func (l *lab) close() (err error) {
 
 func (l *lab) buildBinary(ctx context.Context) error {
 	l.binary = filepath.Join(l.dir, "unroot")
-	return l.command(ctx, nil, "go", "build", "-trimpath", "-o", l.binary, "./cmd/unroot")
+	return l.command(ctx, []string{"CGO_ENABLED=0"}, "go", "build", "-trimpath", "-o", l.binary, "./cmd/unroot")
 }
 
 //go:embed peers.txt

@@ -31,13 +31,14 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often each tool runs")
 	page := flag.String("write", "BENCHMARKS.md", "page to write the result into; empty to write none")
 	memory := flag.Bool("memory", true, "measure peak memory on an image of 200,000 files in 5 GB")
-	only := flag.String("only", "", "comma-separated names of the only tools to run; \"tracer\" and \"runner\" measure that alone and write no page")
+	only := flag.String("only", "", "comma-separated names of the only tools to run; \"tracer\", \"runner\" and \"proof\" measure that alone and write no page")
 	tracer := flag.Bool("tracer", true, "measure the tracer against none and against strace")
 	runner := flag.Bool("runner", true, "measure the embedded runner against crun and docker")
+	proof := flag.Bool("proof", true, "measure convert --verify against plain runs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only, tracer: *tracer, runner: *runner}); err != nil {
+	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only, tracer: *tracer, runner: *runner, proof: *proof}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -50,6 +51,7 @@ type options struct {
 	only   string
 	tracer bool
 	runner bool
+	proof  bool
 }
 
 // bench sets up, measures, and reports; bars that do not hold are an error.
@@ -62,6 +64,8 @@ func bench(ctx context.Context, o options) (err error) {
 		return traceAlone(ctx)
 	case "runner":
 		return runnerAlone(ctx)
+	case "proof":
+		return proofAlone(ctx)
 	}
 	l, err := openLab(ctx)
 	if err != nil {
@@ -97,6 +101,11 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	if o.runner {
 		if r.runner, err = runnerRace(ctx, l, l.image(nginxImage)); err != nil {
+			return err
+		}
+	}
+	if o.proof {
+		if r.proof, err = proofRace(ctx, l); err != nil {
 			return err
 		}
 	}

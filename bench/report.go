@@ -25,6 +25,7 @@ type report struct {
 	memory   peak
 	traced   []contest
 	runner   []contest
+	proof    proofTimes
 }
 
 // bar is a promise and what was measured.
@@ -70,7 +71,7 @@ func (r report) verdict() error {
 			failed = append(failed, b.what)
 		}
 	}
-	for _, c := range slices.Concat(r.traced, r.runner) {
+	for _, c := range slices.Concat(r.traced, r.runner, r.proof.contests) {
 		if !c.holds() {
 			failed = append(failed, c.what)
 		}
@@ -105,6 +106,7 @@ func (r report) text() string {
 	}
 	b.WriteString(contestText(r.traced))
 	b.WriteString(runnerText(r.runner))
+	b.WriteString(proofText(r.proof))
 	fmt.Fprintf(&b, "\nVersions: %s.\n", strings.Join(r.versions, "; "))
 	return b.String()
 }
