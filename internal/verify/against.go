@@ -50,7 +50,9 @@ func (d *differences) add(what, before, after string) {
 func (d *differences) observed(run string, older, newer Observed) {
 	d.add(run+": identity", fmt.Sprint(older.Identity.UID, older.Identity.GID, older.Identity.Groups), fmt.Sprint(newer.Identity.UID, newer.Identity.GID, newer.Identity.Groups))
 	d.add(run+": end", endText(older), endText(newer))
-	d.add(run+": programs", strings.Join(Programs(older.Processes), ", "), strings.Join(Programs(newer.Processes), ", "))
+	if older.End == EndSteady && newer.End == EndSteady { // else it is chance which were seen last
+		d.add(run+": programs", strings.Join(Programs(older.Processes), ", "), strings.Join(Programs(newer.Processes), ", "))
+	}
 	d.add(run+": identities", identitiesOf(older), identitiesOf(newer))
 	d.add(run+": sockets", socketsOf(older.Sockets), socketsOf(newer.Sockets))
 	d.add(run+": answers", answersOf(older), answersOf(newer))
