@@ -44,6 +44,27 @@ func (l *learner) learn(number int, outcomes []verify.Outcome) []string {
 	return learnt
 }
 
+// lost takes what candidates that hold were denied all the same, and what the original leaves behind: a file or
+// a directory that a lasting program made where such things belong. No probe of a moment misses it, and its
+// users would. Everything else that a run lives with stays as it is.
+func (l *learner) lost(number int, outcomes []verify.Outcome) []string {
+	var learnt []string
+	for _, o := range outcomes {
+		causes, _ := trace.Causal(l.mendable(trace.Denials(o.Trace)), l.baseline.Trace)
+		for _, d := range causes {
+			if known(l.seen.Denials, d) || !survey.Variable(d.Path) || !slices.ContainsFunc(l.seen.Needs, func(n trace.Need) bool {
+				return n.Exe == d.Exe && n.Kind == d.Kind && n.Path == d.Path && n.Lives && !n.Temporary && isWrite(n)
+			}) {
+				continue
+			}
+			seen := survey.SeenDenial{Run: fmt.Sprintf("round %d, %s", number, o.Run.Name), Denial: d}
+			l.seen.Denials = append(l.seen.Denials, seen)
+			learnt = append(learnt, survey.DenialEvidence(seen).String())
+		}
+	}
+	return learnt
+}
+
 // unknown is the first of the lists that has denials which no round before has learnt, without those
 // that are known.
 func unknown(lists [][]trace.Denial, before []survey.SeenDenial) []trace.Denial {

@@ -111,6 +111,7 @@ type learner struct {
 	baseline *verify.Outcome
 	expect   verify.Expect
 	result   Result
+	proven   *Result // the last candidate that was proven
 }
 
 // runBaseline runs the original as it is, and keeps what it needs.
@@ -173,11 +174,28 @@ func (l *learner) round(ctx context.Context, number int) (goOn bool, err error) 
 	for _, o := range outcomes {
 		r.Took += o.Took.Milliseconds()
 	}
-	if r.Verdict != verify.Proven && l.baseline != nil {
+	switch {
+	case l.baseline == nil:
+	case r.Verdict == verify.Proven:
+		r.Learnt = l.lost(number, outcomes)
+	default:
 		r.Learnt = l.learn(number, outcomes)
 	}
-	l.result.Rounds = append(l.result.Rounds, r)
+	l.keep(r)
 	return len(r.Learnt) > 0, nil
+}
+
+// keep adds a round. A candidate that was proven is not given up for one that is not.
+func (l *learner) keep(r Round) {
+	rounds := append(l.result.Rounds, r)
+	switch {
+	case r.Verdict == verify.Proven:
+		proven := l.result
+		l.proven = &proven
+	case l.proven != nil:
+		l.result = *l.proven
+	}
+	l.result.Rounds = rounds
 }
 
 // addedOperations is the operations of a plan that the one before did not have, with their evidence.

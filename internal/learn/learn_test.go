@@ -26,6 +26,7 @@ const odd = `
 {"Cmd":["/usr/bin/odd"],"Env":["PATH=/usr/bin:/bin"]}
 -- layer --
 d 0755 0:0 /run
+d 0755 0:0 /var/log
 d 0755 0:0 /var/odd
 d 0755 0:0 /usr/share/odd
 -- /etc/passwd --
@@ -56,6 +57,7 @@ var oddSteps = []step{
 	{trace.Open, "openat", "/etc/strange.conf", "r", true},
 	{trace.Open, "openat", "/etc/strange.conf", "r", true},
 	{trace.Open, "openat", "/etc/strange.conf", "r", true},
+	{trace.Open, "openat", "/var/log/odd.log", "wc", false},
 	{trace.Make, "mkdir", "/run/odd", "", true},
 	{trace.Open, "openat", "/var/odd/state", "wc", true},
 	{trace.Bind, "bind", "/etc/strange.conf", "", true},
@@ -190,6 +192,9 @@ func TestConvert(t *testing.T) {
 		if !effects[want] {
 			t.Errorf("no %s in %v", want, effects)
 		}
+	}
+	if !effects["grant /var/log"] {
+		t.Errorf("what it leaves behind in /var/log was not granted: %v", effects)
 	}
 	if effects["grant /usr/share/odd"] {
 		t.Error("the log, which it lives without, was granted")
