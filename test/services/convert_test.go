@@ -18,9 +18,6 @@ import (
 // longest is far more than a conversion takes, in time: it must end by itself.
 const longest = 6 * time.Minute
 
-// converting bounds how many conversions run at a time: each runs a service in several scenarios.
-var converting = make(chan struct{}, 3)
-
 // conversion is what `unroot convert --verify --json` says, as far as the tests read it, and where
 // it has written the image.
 type conversion struct {
@@ -88,8 +85,6 @@ var codes = map[string]int{"proven": 0, "refuted": 1, "unproven": 3}
 func convert(t *testing.T, s service, m mode) (conversion, proof) {
 	t.Helper()
 	source := archived(t, s.sample)
-	converting <- struct{}{}
-	defer func() { <-converting }()
 	dir := t.TempDir()
 	c := conversion{archive: filepath.Join(dir, "regular.tar"), image: "unroot.test/" + s.sample + ":" + m.name}
 	args := append([]string{"convert", "--verify", "--json"}, m.flags...)
@@ -150,21 +145,23 @@ func tail(s string) string {
 
 // judgeOnEngine is the proof of the proof: the image that was written, run by an engine that knows
 // nothing of unroot, under a uid that no image knows, asked by the service's own client.
-func judgeOnEngine(t *testing.T, s service, c conversion, options []string) {
+func judgeOnEngine(t *testing.T, s service, c conversion, options []string) error {
 	t.Helper()
 	if _, err := theEngine(t).Docker(t.Context(), "load", "--input", c.archive); err != nil {
 		t.Fatal(err)
 	}
 	container, p, err := onEngine(t, c.image, slices.Concat(options, environment(s.env)))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if err := s.serves(t.Context(), p, patience); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if root, err := rootProcesses(container); err != nil || len(root) > 0 {
-		t.Errorf("processes with uid 0: %v, %v", root, err)
+	root, err := rootProcesses(container)
+	if err == nil && len(root) > 0 {
+		err = fmt.Errorf("processes with uid 0: %v", root)
 	}
+	return err
 }
 
 // archived gives the sample as a docker-archive.

@@ -18,7 +18,7 @@ type row struct {
 	rounds        int
 	operations    int
 	bytes         int64
-	verdict       string // with what it is excepted from: "proven, but not for arbitrary"
+	verdict       string // with what it is excepted from: "proven, but not for arbitrary"; or wronglyProven
 	cause         string
 	known         bool // proven only for the uid of the image
 }
@@ -30,6 +30,9 @@ func (r row) key() string {
 	}
 	return r.service + ", " + r.mode
 }
+
+// wronglyProven is the verdict on what unroot calls proven and the service's own client does not.
+const wronglyProven = "wrongly proven"
 
 const introduction = `# Services
 
@@ -79,6 +82,11 @@ func cell(s string) string {
 	return strings.NewReplacer(`|`, `\|`, `<`, `&lt;`, `*`, `\*`, `_`, `\_`).Replace(s)
 }
 
+// uncell is the text that cell was given.
+func uncell(s string) string {
+	return strings.NewReplacer(`\|`, `|`, `&lt;`, `<`, `\*`, `*`, `\_`, `_`).Replace(strings.TrimSpace(s))
+}
+
 // committed reads the rows of the document, by key.
 func committed() (map[string]row, error) {
 	b, err := os.ReadFile(document)
@@ -92,13 +100,15 @@ func committed() (map[string]row, error) {
 			continue
 		}
 		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
+			cells[i] = uncell(cells[i])
 		}
 		rounds, err := strconv.Atoi(cells[1])
 		if err != nil {
 			continue // the head
 		}
-		rows[cells[0]] = row{rounds: rounds, verdict: cells[4], cause: cells[5]}
+		operations, _ := strconv.Atoi(cells[2]) // told, never compared
+		bytes, _ := strconv.ParseInt(cells[3], 10, 64)
+		rows[cells[0]] = row{rounds: rounds, operations: operations, bytes: bytes, verdict: cells[4], cause: cells[5]}
 	}
 	return rows, nil
 }

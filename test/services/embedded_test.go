@@ -17,7 +17,7 @@ import (
 )
 
 // judgeEmbedded runs the image that was written with `unroot run` and asks it as judgeOnEngine does.
-func judgeEmbedded(t *testing.T, s service, c conversion, moved []record.Port, as ...string) {
+func judgeEmbedded(t *testing.T, s service, c conversion, moved []record.Port, as ...string) error {
 	t.Helper()
 	path, err := lab.unroot()
 	if err != nil {
@@ -49,16 +49,17 @@ func judgeEmbedded(t *testing.T, s service, c conversion, moved []record.Port, a
 				return true
 			}
 		},
-		log: func() string { return tail(said.String()) },
+		log: func() string { return "by unroot run:\n" + tail(said.String()) },
 	}
-	if err := s.serves(t.Context(), p, patience); err != nil {
+	err = s.serves(t.Context(), p, patience)
+	if err != nil {
 		for _, pid := range descendants(cmd.Process.Pid) {
 			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // for people
 			net, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
 			t.Logf("there is process %d %s in %s", pid, bytes.TrimSpace(name), net)
 		}
-		t.Fatal(err)
 	}
+	return err
 }
 
 // endOf interrupts the command, as a user does.

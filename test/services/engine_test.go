@@ -59,7 +59,13 @@ func onEngine(t *testing.T, image string, options []string) (*engine.Container, 
 		pid:   func() (int, error) { return c.PID(), nil },
 		moved: moved,
 		alive: func() bool { running, err := c.Running(context.Background()); return err == nil && running },
-		log:   func() string { return c.Logs(context.Background()) },
+		log: func() string {
+			state, err := e.Docker(context.Background(), "inspect", "--format", "{{.State.Status}}, exit code {{.State.ExitCode}}", c.ID)
+			if err != nil {
+				state = err.Error()
+			}
+			return "on the engine: " + state + "\n" + c.Logs(context.Background())
+		},
 	}, nil
 }
 

@@ -36,6 +36,10 @@ func atEnd(f func() error) {
 	lab.closers = append(lab.closers, f)
 }
 
+// atATime is how many services are converted and judged at a time, whatever the number of processors:
+// most of it is waiting for a steady state.
+const atATime = "4"
+
 func TestMain(m *testing.M) {
 	lab.engine = sync.OnceValues(func() (*engine.Engine, error) {
 		e, err := engine.Start(context.Background())
@@ -52,6 +56,8 @@ func TestMain(m *testing.M) {
 		return sample.NewBuilder(e, filepath.Join("..", "images")), nil
 	})
 	lab.unroot = sync.OnceValues(buildCommand)
+	flag.Parse()
+	_ = flag.Set("test.parallel", atATime) // a flag of the testing package: it is there, and takes a number
 	os.Exit(run(m))
 }
 

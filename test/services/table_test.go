@@ -80,7 +80,7 @@ var services = []service{
 	{name: "monit", sample: "monit", class: further, judge: page(2812, "/", "Monit", "--user", "admin:monit"), cause: `monitrc|passwd|env\.c`},
 	{name: "nats-server", sample: "nats-server", class: further, judge: natsPasses},
 	{name: "etcd", sample: "etcd", class: further, judge: etcdKeeps},
-	{name: "rabbitmq-server", sample: "rabbitmq", class: further, judge: amqpGreets, cause: `cookie|crash dump`},
+	{name: "rabbitmq-server", sample: "rabbitmq", class: further, judge: amqpGreets, cause: `cookie|crash.dump`},
 	{name: "memcached by su", sample: "su-memcached", class: further, judge: memcachedKeeps},
 	{name: "Python server by setpriv", sample: "setpriv-app", class: further, judge: page(80, "/", "served")},
 }
