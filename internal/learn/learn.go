@@ -52,6 +52,7 @@ type Round struct {
 	Cause      string      `json:"cause,omitempty"`    // why it is not proven
 	Learnt     []string    `json:"learnt,omitempty"`   // denials that the next round is to mend
 	Scenario   string      `json:"scenario,omitempty"` // the first one that does not hold
+	Again      bool        `json:"again,omitempty"`    // it was run twice: the first time some runs held, and the others taught nothing
 	Took       int64       `json:"tookMs"`             // milliseconds of its runs
 }
 
@@ -112,6 +113,7 @@ type learner struct {
 	expect   verify.Expect
 	result   Result
 	proven   *Result // the last candidate that was proven
+	cases    int     // that were made so far
 }
 
 // runBaseline runs the original as it is, and keeps what it needs.
@@ -180,9 +182,38 @@ func (l *learner) round(ctx context.Context, number int) (goOn bool, err error) 
 		r.Learnt = l.lost(number, outcomes)
 	default:
 		r.Learnt = l.learn(number, outcomes)
+		if len(r.Learnt) == 0 && someHold(l.result.Proof) {
+			if err := l.proveAgain(ctx, number, &r); err != nil {
+				return false, err
+			}
+		}
 	}
 	l.keep(r)
 	return len(r.Learnt) > 0, nil
+}
+
+// someHold reports whether some runs of a candidate are proven and others are not.
+func someHold(p verify.Proof) bool {
+	return slices.ContainsFunc(p.Results, func(r verify.Result) bool { return r.Word == verify.Proven })
+}
+
+// proveAgain runs a candidate once more of which some runs hold and others teach nothing: on a busy machine one
+// run in many comes late. Both times are told; the second one counts.
+func (l *learner) proveAgain(ctx context.Context, number int, r *Round) error {
+	r.Again = true
+	outcomes, err := l.prove(ctx, number)
+	if err != nil {
+		return err
+	}
+	for _, o := range outcomes {
+		r.Took += o.Took.Milliseconds()
+	}
+	r.Verdict = l.result.Proof.Verdict
+	if r.Verdict == verify.Proven {
+		r.Scenario, r.Cause = "", ""
+		r.Learnt = l.lost(number, outcomes)
+	}
+	return nil
 }
 
 // keep adds a round. A candidate that was proven is not given up for one that is not.
@@ -285,7 +316,8 @@ func (l *learner) caseOf(number int) (verify.Case, error) {
 		c.Expect = verify.ExpectFromRecord(recorded)
 	}
 	l.expect = c.Expect
-	c.Options.Prefix += fmt.Sprintf("round-%d-", number)
+	l.cases++
+	c.Options.Prefix += fmt.Sprintf("round-%d-%d-", number, l.cases) // no two runs of a candidate share volumes
 	if c.Options.Timeout == 0 {
 		c.Options.Timeout = patience(l.baseline)
 	}

@@ -69,6 +69,7 @@ type simulated struct {
 	t     *testing.T
 	steps []step
 	runs  []string
+	late  string // the run that comes late the first time
 }
 
 func (s *simulated) Name() string { return "simulated" }
@@ -84,7 +85,14 @@ func (s *simulated) Run(ctx context.Context, r verify.Run, _ func(verify.Progres
 	for i := range p.creds.UIDs {
 		p.creds.UIDs[i], p.creds.GIDs[i] = r.Identity.UID, r.Identity.GID
 	}
-	return p.outcome(s.steps), nil
+	out := p.outcome(s.steps)
+	if r.Name == s.late && len(out.Answers) > 0 {
+		s.late = ""
+		for i := range out.Answers {
+			out.Answers[i].Shape = "http 502 text/html"
+		}
+	}
+	return out, nil
 }
 
 type process struct {
@@ -263,6 +271,20 @@ func TestNothingMends(t *testing.T) {
 	last := result.Rounds[len(result.Rounds)-1]
 	if result.Proof.Verdict != verify.Refuted || len(result.Rounds) >= MaxRounds || !strings.Contains(last.Cause, "/etc") {
 		t.Errorf("verdict %s after %d rounds, cause %q", result.Proof.Verdict, len(result.Rounds), last.Cause)
+	}
+}
+
+// TestLate: one run that comes late, among others that hold, is made again, and that is told.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	steps := []step{{trace.Open, "openat", "/etc/strange.conf", "r", true}, {trace.Bind, "bind", "/etc/strange.conf", "", true}}
+	runner := &simulated{t: t, steps: steps, late: verify.ArbitraryUser}
+	result, err := Convert(t.Context(), Source{View: imagetest.View(t, imagetest.Parse(t, odd)), Ref: "oci:odd"}, runner, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Proof.Verdict != verify.Proven || len(result.Rounds) != 1 || !result.Rounds[0].Again {
+		t.Errorf("verdict %s, rounds %+v", result.Proof.Verdict, result.Rounds)
 	}
 }
 
