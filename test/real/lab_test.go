@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 
 	"unroot/internal/oracle"
+	"unroot/test/command"
 	"unroot/test/engine"
 	"unroot/test/registry"
 	"unroot/test/sample"
@@ -83,16 +83,11 @@ func slicesBackward(in []func() error) (out []func() error) {
 
 // buildCommand builds the command as a user would and gives its path.
 func buildCommand() (string, error) {
-	dir, err := os.MkdirTemp("", "unroot-command-")
-	if err != nil {
-		return "", err
+	path, remove, err := command.Build()
+	if err == nil {
+		atEnd(remove)
 	}
-	atEnd(func() error { return os.RemoveAll(dir) })
-	path := filepath.Join(dir, "unroot")
-	if out, err := exec.Command("go", "build", "-o", path, "unroot/cmd/unroot").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the command: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, err
 }
 
 // theEngine gives the engine of this run.

@@ -19,6 +19,7 @@ import (
 	"unroot/internal/oracle"
 	"unroot/internal/sandbox"
 	"unroot/internal/store"
+	"unroot/test/command"
 	"unroot/test/daemon"
 	"unroot/test/engine"
 )
@@ -69,18 +70,11 @@ func run(m *testing.M) int {
 
 // buildCommand builds the command as it is released, one static file, which is the agent in a container.
 func buildCommand() (string, error) {
-	dir, err := os.MkdirTemp("", "unroot-command-")
-	if err != nil {
-		return "", err
+	path, remove, err := command.Build()
+	if err == nil {
+		atEnd(remove)
 	}
-	atEnd(func() error { return os.RemoveAll(dir) })
-	path := filepath.Join(dir, "unroot")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "unroot/cmd/unroot")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building unroot: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, err
 }
 
 // podmanConfig: Podman's own limits are more than some machines allow.

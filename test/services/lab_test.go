@@ -7,13 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
 	"unroot/internal/oracle"
+	"unroot/test/command"
 	"unroot/test/engine"
 	"unroot/test/sample"
 )
@@ -77,18 +77,11 @@ func run(m *testing.M) int {
 
 // buildCommand builds the command as it is released, one static file, and gives its path.
 func buildCommand() (string, error) {
-	dir, err := os.MkdirTemp("", "unroot-command-")
-	if err != nil {
-		return "", err
+	path, remove, err := command.Build()
+	if err == nil {
+		atEnd(remove)
 	}
-	atEnd(func() error { return os.RemoveAll(dir) })
-	path := filepath.Join(dir, "unroot")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "unroot/cmd/unroot")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the command: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, err
 }
 
 // theEngine gives the engine of this run.
