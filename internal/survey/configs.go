@@ -239,14 +239,16 @@ func (c *configs) add(p string, why Evidence) {
 	}
 	real := node.Path()
 	content := c.content(node)
-	if c.seen[real] || content == nil {
+	if c.seen[real] || content == nil || c.bytes+len(content) > maxConfigBytes || c.directives > maxDirectives {
 		return
 	}
 	c.seen[real] = true
+	found := c.survey.heeded(recipe.Read(real, content))
+	c.bytes, c.directives = c.bytes+len(content), c.directives+len(found)
 	c.files = append(c.files, ConfigFile{
 		Path:       real,
 		Content:    content,
-		Directives: c.survey.heeded(recipe.Read(real, content)),
+		Directives: found,
 		Why:        why,
 	})
 }
