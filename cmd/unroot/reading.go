@@ -69,9 +69,6 @@ func (r *reading) folder() string {
 	return filepath.Join(base, "unroot")
 }
 
-// spoolLimit is what an archive may unpack to, unless one layer may already be larger.
-const spoolLimit = 64 << 30
-
 func (r *reading) options() image.Options {
 	opts := image.Options{
 		Scan:     layer.ScanOptions{MaxSize: int64(r.maxSize), MaxEntries: r.maxFiles},

@@ -100,7 +100,6 @@ type process struct {
 	view  *image.View
 	creds trace.Creds
 	log   trace.Log
-	made  map[string]bool
 }
 
 func (p *process) event(e trace.Event) {

@@ -85,17 +85,6 @@ type verdict struct {
 	stopped, allowed, refused uint32 // the values returned: of interest and allowed, allowed, not allowed
 }
 
-// answer evaluates the verdict directly.
-func (v verdict) answer(args [6]uint64) uint32 {
-	switch {
-	case !v.allow.holds(args):
-		return v.refused
-	case v.stop.holds(args):
-		return v.stopped
-	}
-	return v.allowed
-}
-
 // span is the calls from first on, up to the next span.
 type span struct {
 	first   uint32
