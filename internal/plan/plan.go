@@ -3,6 +3,7 @@ package plan
 
 import (
 	"unroot/internal/account"
+	"unroot/internal/startup"
 	"unroot/internal/survey"
 )
 
@@ -19,6 +20,7 @@ type Plan struct {
 	Tasks      []Task           // privileged tasks of the entrypoint, and what becomes of each
 	Open       []Open           // what the image alone does not decide
 	Notes      []string         // what the user should know, with no effect on the image
+	Init       *Init            // unroot-init in the image; nil: it is not there
 	Repeated   int64            // bytes of files that are repeated to change owner or mode, here and in conversions before
 }
 
@@ -84,16 +86,45 @@ type Task struct {
 
 // Options is what the user asked for.
 type Options struct {
-	UID      *uint32           // nil: the image's own user, else 65532
-	Group    GroupMode         // "" is GroupZero
-	Ports    map[uint16]uint16 // ports to move, in addition to those that must
-	Writable []string          // further directories to make writable
-	Env      []string          // NAME=value to set, and not to touch
-	SetUID   SetUIDPolicy      // "" is SetUIDAuto
-	KeepPort bool              // leave low ports: the platform sets the sysctl
-	Repeat   int64             // bytes of files that may be repeated to change owner or mode; 0: 1 MiB
-	Source   string            // reference of the source image, for its annotations
-	Digest   string            // digest of the source image, for the record
+	UID       *uint32           // nil: the image's own user, else 65532
+	Group     GroupMode         // "" is GroupZero
+	Ports     map[uint16]uint16 // ports to move, in addition to those that must
+	Writable  []string          // further directories to make writable
+	Env       []string          // NAME=value to set, and not to touch
+	SetUID    SetUIDPolicy      // "" is SetUIDAuto
+	KeepPort  bool              // leave low ports: the platform sets the sysctl
+	Repeat    int64             // bytes of files that may be repeated to change owner or mode; 0: 1 MiB
+	Init      InitPolicy        // whether unroot-init may go into the image; "" is InitAuto
+	Compat    startup.Compat    // the step of emulation that the user asked for, or that runs have shown to be needed
+	NoCompat  bool              // never emulate, whatever runs show
+	CompatWhy []survey.Evidence // what runs have shown, where Compat comes from them
+	Target    string            // the platform that the image is for, one of verify.Targets, or empty: any
+	Source    string            // reference of the source image, for its annotations
+	Digest    string            // digest of the source image, for the record
+}
+
+// InitPolicy is whether unroot-init goes into the image.
+type InitPolicy string
+
+// The policies.
+const (
+	InitAuto   InitPolicy = "auto"   // where something can only be done at start
+	InitAlways InitPolicy = "always" // in any case
+	InitNever  InitPolicy = "never"  // what only it could do is left open
+)
+
+// Init is unroot-init in the image: what it does at start, and why it is there.
+type Init struct {
+	Order startup.Order `json:"order"`
+	Why   []Reason      `json:"why"` // at least one
+}
+
+// Reason is one thing that only the moment of start can know or do.
+type Reason struct {
+	ID   string            `json:"id"`             // what it mends: "passwd-entry", "owner-strict", "tmpfs-content", "compat", "asked"
+	Path string            `json:"path,omitempty"` // path in the image, where there is one
+	What string            `json:"what"`           // in words
+	Rest []survey.Evidence `json:"rest,omitempty"` // what it rests on
 }
 
 // SetUIDPolicy is what becomes of setuid-root programs.
