@@ -19,6 +19,7 @@ const (
 	modeAll = 0o7777
 
 	typeMask = 0o170000
+	typeFile = 0o100000
 	typeDir  = 0o040000
 	typeLink = 0o120000
 )

@@ -16,12 +16,16 @@ const (
 // viewFD appends to b where the supervisor finds what a descriptor of a process is open on: the kernel
 // follows /proc/TID/fd/N to the file itself, whatever has become of its name. tid may be any thread.
 func viewFD(b []byte, tid uint32, fd int32) []byte {
-	b = append(b, "/proc/"...)
-	b = strconv.AppendUint(b, uint64(tid), 10)
+	b = viewTask(b, tid)
 	if fd == atCWD {
 		return append(b, "/cwd"...)
 	}
 	return strconv.AppendInt(append(b, "/fd/"...), int64(fd), 10)
+}
+
+// viewTask appends to b where the supervisor finds a thread.
+func viewTask(b []byte, tid uint32) []byte {
+	return strconv.AppendUint(append(b, "/proc/"...), uint64(tid), 10)
 }
 
 // viewPath appends to b where the supervisor finds what a process names with a path that is not empty,
@@ -41,21 +45,24 @@ func viewPath(b []byte, tid uint32, dir int32, path []byte, nofollow bool) ([]by
 	first, rest := element(path)
 	switch string(first) {
 	case "proc":
-		return viewOwn(b, tid, rest, nofollow)
+		return viewOwn(b, tid, path, rest, nofollow)
 	case "dev":
 		return viewDevice(b, tid, path, rest, nofollow)
 	}
 	return append(b, path...), true
 }
 
-// viewOwn is a path in /proc: only the process' own descriptors are told.
-func viewOwn(b []byte, tid uint32, path []byte, nofollow bool) ([]byte, bool) {
-	who, path := element(path)
-	what, path := element(path)
+// viewOwn is a path in /proc: of the process itself, only its descriptors are told.
+func viewOwn(b []byte, tid uint32, path, rest []byte, nofollow bool) ([]byte, bool) {
+	who, rest := element(rest)
+	if len(who) > 0 && who[0] >= '0' && who[0] <= '9' {
+		return append(b, path...), true
+	}
+	what, rest := element(rest)
 	if string(who) != "self" && string(who) != "thread-self" || string(what) != "fd" || nofollow {
 		return b, false
 	}
-	return viewNumber(b, tid, path)
+	return viewNumber(b, tid, rest)
 }
 
 // viewDevice is a path in /dev, where descriptors have names that are symbolic links into /proc.

@@ -1,0 +1,82 @@
+//go:build linux && (amd64 || arm64)
+
+package compat
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The names of the option that tells who is at the other end of a socket: asm-generic/socket.h.
+const (
+	solSocket  = 1
+	soPeercred = 17
+)
+
+// getsockoptOf is the number of getsockopt(2). i386 also has it behind socketcall(2), which C libraries
+// stopped to use for it with Linux 4.3 (glibc 2.23): there the kernel answers.
+func getsockoptOf(a fileABI) uint32 {
+	switch a {
+	case fileAMD64:
+		return 55
+	case file386:
+		return 365
+	case fileARM64:
+		return 209
+	}
+	return 295
+}
+
+// peer answers getsockopt(SO_PEERCRED) with who the process at the other end believes to be now. The
+// kernel has who it was when the connection was made, or the listener: a process that changes its
+// identity later is told of differently. false: the kernel is to answer, which it does with the
+// running user. That is so for a peer that is gone, for one outside, and where the supervisor may not
+// take the socket in hand (pidfd_getfd is since Linux 5.6, and old profiles of engines refuse it).
+//
+// SO_PEERGROUPS, SO_PEERPIDFD and SCM_CREDENTIALS tell the kernel's truth. To send ids with a message
+// that are only believed gives EPERM: an answer would have to send on behalf of the process, from
+// another process id, which receivers look at as well.
+func (f *files) peer(pid uint32, args *[6]uint64, m memory, believed func(pid int32) (uid, gid uint32, ok bool)) bool {
+	if uint32(args[1]) != solSocket || uint32(args[2]) != soPeercred {
+		return false
+	}
+	var size, room [4]byte
+	if n, err := m.read(args[4], size[:]); n < len(size) || err != nil {
+		return false
+	}
+	length := int32(get32(size[:], 0))
+	real, ok := f.realPeer(pid, int32(args[0]))
+	if length < 0 || !ok || real.uid != f.uid {
+		return false
+	}
+	uid, gid, ok := believed(real.pid)
+	if !ok {
+		return false
+	}
+	var b [sizeofUcred]byte
+	told := ucred{real.pid, uid, gid}.encode(&b, length)
+	put32(room[:], 0, uint32(len(told)))
+	return m.write(args[3], told) == nil && m.write(args[4], room[:]) == nil
+}
+
+// realPeer asks the kernel, through a copy of the descriptor.
+func (f *files) realPeer(pid uint32, fd int32) (ucred, bool) {
+	if !f.is(pid, "/ns/pid", f.pids) {
+		return ucred{}, false // process ids have another meaning there
+	}
+	process, err := unix.PidfdOpen(int(pid), 0)
+	if err != nil {
+		return ucred{}, false
+	}
+	defer unix.Close(process)
+	copied, err := unix.PidfdGetfd(process, int(fd), 0)
+	if err != nil {
+		return ucred{}, false
+	}
+	defer unix.Close(copied)
+	var u ucred
+	size := uint32(unsafe.Sizeof(u))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(copied), solSocket, soPeercred, uintptr(unsafe.Pointer(&u)), uintptr(unsafe.Pointer(&size)), 0)
+	return u, errno == 0
+}
