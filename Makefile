@@ -12,16 +12,19 @@ ifeq ($(CI),true)
 export UNROOT_REQUIRE_ALL := 1
 endif
 
-TIERS := test-unit test-cross test-fuzz test-real test-services
+TIERS := test-unit test-programs test-cross test-fuzz test-real test-services
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build test $(TIERS) test-setup fuzz bench clean
+.PHONY: help build programs test $(TIERS) test-setup fuzz bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/unroot, static, so that it can also be mounted into an engine's container
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/unroot ./cmd/unroot
+
+programs: ## build unroot-init for every platform into internal/startup/program/built
+	$(GO) generate ./internal/startup/program
 
 test: ## everything, with its own set-up: the test command
 	@start=$$SECONDS; \
@@ -40,6 +43,9 @@ test-unit: ## gofmt, go vet, and the tests beside the code
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) test ./internal/... ./cmd/...
+
+test-programs: ## build unroot-init for every platform again, and compare the bytes with the committed ones
+	$(GO) test -count=1 -timeout 30m -run TestRebuilt ./internal/startup/program -all
 
 test-cross: ## compile for every platform
 	@for platform in $(PLATFORMS); do \
