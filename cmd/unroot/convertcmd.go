@@ -92,6 +92,7 @@ func (c *conversion) run(ctx context.Context, src, dst string) error {
 	if c.opts, err = c.planning.options(); err != nil {
 		return err
 	}
+	c.opts.Target = c.proving.target
 	if c.from, err = store.Parse(src); err != nil {
 		return err
 	}

@@ -432,7 +432,7 @@ func TestJSONPage(t *testing.T) {
 	documents := []any{
 		report.Findings{}, report.Plans{}, report.Conversion{}, report.Program{}, provenConversion{}, verify.Proof{}, learn.Round{},
 		plan.SetUser{}, plan.SetEnv{}, plan.SetArg{}, plan.SetArgs{}, plan.MovePort{}, plan.MakeDir{}, plan.Grant{},
-		plan.GrantFile{}, plan.WriteFile{}, plan.EditFile{}, plan.Strip{}, plan.Remove{},
+		plan.GrantFile{}, plan.WriteFile{}, plan.EditFile{}, plan.Strip{}, plan.Remove{}, plan.AddProgram{}, plan.Keep{}, plan.Link{},
 	}
 	seen := map[reflect.Type]bool{}
 	for _, doc := range documents {

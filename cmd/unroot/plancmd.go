@@ -1,6 +1,9 @@
 package main
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"unroot/internal/image"
@@ -8,12 +11,14 @@ import (
 	"unroot/internal/report"
 	"unroot/internal/rewrite"
 	"unroot/internal/survey"
+	"unroot/internal/verify"
 )
 
 func newPlan(w *world) *cobra.Command {
 	r := &reading{world: w}
 	p := &planning{}
 	var asJSON, asDockerfile bool
+	var target string
 	cmd := &cobra.Command{
 		Use:   "plan IMAGE",
 		Short: "say what would change, why, and how many bytes each step adds",
@@ -35,6 +40,9 @@ goes, and what the image alone does not decide. Nothing is run, and nothing is c
 			if err != nil {
 				return err
 			}
+			if opts.Target = target; target != "" && !slices.Contains(verify.Targets, target) {
+				return badFlag("--target %q: not known", "--target takes "+oneOf(verify.Targets), target)
+			}
 			defer r.start()()
 			v, ref, err := r.view(cmd.Context(), args[0])
 			if err != nil {
@@ -52,6 +60,7 @@ goes, and what the image alone does not decide. Nothing is run, and nothing is c
 	}
 	r.flags(cmd)
 	p.flags(cmd)
+	cmd.Flags().StringVar(&target, "target", "", "the platform that the image is for, which may do a part of it: "+strings.Join(verify.Targets, ", ")+" (default: any)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the plan as JSON")
 	cmd.Flags().BoolVar(&asDockerfile, "dockerfile", false, "write the plan as a Dockerfile that starts FROM the image")
 	return cmd

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"unroot/internal/plan"
+	"unroot/internal/startup"
 )
 
 // planning is what the user wants of a plan: the flags that plan and convert share.
@@ -19,6 +21,8 @@ type planning struct {
 	env       []string
 	setuid    string
 	repeat    byteSize
+	init      string
+	compat    string
 }
 
 func (p *planning) flags(cmd *cobra.Command) {
@@ -30,6 +34,8 @@ func (p *planning) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&p.writable, "writable", nil, "make this directory writable too")
 	f.StringArrayVar(&p.env, "env", nil, "set a variable in the image, NAME=value")
 	f.StringVar(&p.setuid, "setuid", string(plan.SetUIDAuto), "setuid-root programs: auto takes out those that nothing in the start names and strips the others, strip strips all, keep leaves all")
+	f.StringVar(&p.init, "init", string(plan.InitAuto), "put unroot-init before the image's command: auto where something can only be done at start, always, or never; see unroot explain passwd, volumes, compat")
+	f.StringVar(&p.compat, "compat", "auto", "answer calls that only root may make: off, simple, identities, consistent, or auto, the least that runs show to be needed; see unroot explain compat")
 	f.Var(&p.repeat, "repeat-limit", "repeat at most this much of files to change owner or mode (default 1M)")
 }
 
@@ -47,6 +53,9 @@ func (p *planning) options() (plan.Options, error) {
 	default:
 		return opts, badFlag("--setuid %q: not known", "--setuid takes auto, strip or keep", p.setuid)
 	}
+	if err := p.readStart(&opts); err != nil {
+		return opts, err
+	}
 	for _, e := range p.env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
 			return opts, badFlag("--env %q: not an assignment", "write --env NAME=value", e)
@@ -59,6 +68,27 @@ func (p *planning) options() (plan.Options, error) {
 	}
 	opts.Writable = p.writable
 	return opts, p.readPorts(opts.Ports)
+}
+
+// readStart reads what is to be left to the moment of start.
+func (p *planning) readStart(opts *plan.Options) error {
+	switch opts.Init = plan.InitPolicy(p.init); opts.Init {
+	case plan.InitAuto, plan.InitAlways, plan.InitNever:
+	default:
+		return badFlag("--init %q: not known", "--init takes auto, always or never", p.init)
+	}
+	switch step := startup.Compat(p.compat); {
+	case p.compat == "auto":
+	case p.compat == "off":
+		opts.NoCompat = true
+	case !slices.Contains(startup.Compats, step):
+		return badFlag("--compat %q: not known", "--compat takes auto, off, simple, identities or consistent", p.compat)
+	case opts.Init == plan.InitNever:
+		return badFlag("--compat %s needs unroot-init, and --init is never", "leave --init out", p.compat)
+	default:
+		opts.Compat = step
+	}
+	return nil
 }
 
 func (p *planning) readPorts(into map[uint16]uint16) error {

@@ -17,8 +17,9 @@ type wrapper struct {
 var wrappers = map[string]wrapper{
 	"tini": {grammar: grammar{short: "pe"}}, "tini-static": {grammar: grammar{short: "pe"}}, "docker-init": {grammar: grammar{short: "pe"}},
 	"dumb-init": {grammar: grammar{short: "r", long: []string{"rewrite"}}}, "catatonit": {}, "pid1": {grammar: grammar{short: "eguw"}},
-	"env":  {grammar: grammar{short: "uCa", long: []string{"unset", "chdir", "argv0"}}, assigns: true},
-	"nice": {grammar: grammar{short: "n", long: []string{"adjustment"}}}, "ionice": {grammar: grammar{short: "cn", long: []string{"class", "classdata"}}},
+	"unroot-init": {}, // its options are all of the form --name=value
+	"env":         {grammar: grammar{short: "uCa", long: []string{"unset", "chdir", "argv0"}}, assigns: true},
+	"nice":        {grammar: grammar{short: "n", long: []string{"adjustment"}}}, "ionice": {grammar: grammar{short: "cn", long: []string{"class", "classdata"}}},
 	"stdbuf": {grammar: grammar{short: "ioe", long: []string{"input", "output", "error"}}}, "timeout": {grammar: grammar{short: "ks", long: []string{"kill-after", "signal"}}, skip: 1},
 	"nohup": {}, "setsid": {}, "time": {grammar: grammar{short: "fo"}}, "chrt": {skip: 1}, "taskset": {skip: 1},
 	"numactl": {grammar: grammar{short: "ipPCmNl"}}, "prlimit": {}, "flock": {grammar: grammar{short: "wE", long: []string{"wait", "timeout"}}, skip: 1},

@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"unroot/internal/plan"
+	"unroot/internal/startup"
 )
 
 // Options reads plan options as the command line has them, without the dashes: "uid=1000
-// group=dedicated port=80=8080 writable=/srv env=A=b setuid=keep keep-ports repeat=4096".
+// group=dedicated port=80=8080 writable=/srv env=A=b setuid=keep keep-ports repeat=4096 init=never compat=simple target=openshift".
 func Options(text string) (plan.Options, error) {
 	opts := plan.Options{Ports: map[uint16]uint16{}}
 	for _, word := range strings.Fields(text) {
@@ -46,6 +47,12 @@ func setOption(opts *plan.Options, name, value string) error {
 		opts.SetUID = plan.SetUIDPolicy(value)
 	case "keep-ports":
 		opts.KeepPort = true
+	case "init":
+		opts.Init = plan.InitPolicy(value)
+	case "compat":
+		opts.Compat = startup.Compat(value)
+	case "target":
+		opts.Target = value
 	case "repeat":
 		opts.Repeat = int64(number(value))
 	default:

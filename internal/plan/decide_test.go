@@ -203,7 +203,7 @@ root:x:0:
 		{"what is below is opened", "d 0755 0:0 /d\nd 0700 3:3 /d/s\nf 0600 3:3 9 /d/s/f\nl /d/l f\np 0600 0:0 /d/p", "writable=/d",
 			[]string{"/d/ 0:0 0755 → 65532:0 0775", "/d/s/ 3:3 0700 → 65532:0 0770", "/d/s/f 3:3 0600 → 65532:0 0660, its 9 bytes repeated"}, nil},
 		{"executable stays executable", "d 0755 0:0 /d\nf 0744 0:0 9 /d/x", "writable=/d", []string{"/d/ 0:0 0755 → 65532:0 0775", "/d/x 0:0 0744 → 65532:0 0774, its 9 bytes repeated"}, nil},
-		{"owner-strict never gets group bits", "d 0755 0:0 /d\nf 0600 0:0 9 /d/id_rsa\nf 0400 0:0 9 /d/.erlang.cookie\nd 0700 0:0 /d/.gnupg\nf 0600 0:0 9 /d/.gnupg/x", "writable=/d",
+		{"owner-strict never gets group bits", "d 0755 0:0 /d\nf 0600 0:0 9 /d/id_rsa\nf 0400 0:0 9 /d/.erlang.cookie\nd 0700 0:0 /d/.gnupg\nf 0600 0:0 9 /d/.gnupg/x", "writable=/d init=never",
 			[]string{"/d/ 0:0 0755 → 65532:0 0775"}, []string{"owner-strict /d/.erlang.cookie", "owner-strict /d/.gnupg", "owner-strict /d/id_rsa"}},
 		{"a database in use stays its owner's", "d 0700 9:9 /d\nf 0600 9:9 3 /d/PG_VERSION\nf 0600 9:9 3 /d/base", "writable=/d", nil, []string{"strict-directory /d"}},
 		{"beyond the limit", "d 0755 0:0 /d\nf 0600 0:0 90 /d/a\nf 0600 0:0 9 /d/b", "writable=/d repeat=50", []string{"/d/ 0:0 0755 → 65532:0 0775"}, []string{"files-not-repeated /d"}},

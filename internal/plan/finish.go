@@ -8,11 +8,15 @@ import (
 
 	"unroot/internal/account"
 	"unroot/internal/entrypoint"
+	"unroot/internal/startup"
 )
 
 // leaveOpen lists what no operation mends.
 func (m *maker) leaveOpen() {
 	for _, insist := range m.survey.InsistsOn {
+		if m.compat() != startup.CompatOff {
+			break // they are told what they insist on; whether they then work, a run shows
+		}
 		m.open(Open{ID: "insists-on-root", Path: insist.Program,
 			What:    fmt.Sprintf("%s does not do its work as a regular user: %s", insist.Program, insist.Why),
 			Decides: insist.Instead})
@@ -22,10 +26,10 @@ func (m *maker) leaveOpen() {
 			What:    strings.TrimSuffix(fmt.Sprintf("what starts is not known wholly: %s: %s", p.Reason, p.Detail), ": "),
 			Decides: "a run of the image"})
 	}
-	if programs := m.looksUp(); len(programs) > 0 && m.opts.Group == GroupZero {
+	if programs := m.looksUp(); len(programs) > 0 && m.opts.Group == GroupZero && !m.answered() {
 		m.open(Open{ID: "passwd-entry", Path: "/etc/passwd", Scope: "arbitrary",
 			What:    fmt.Sprintf("an unknown uid has no passwd entry, and programs of the image look themselves up: %s", strings.Join(programs, ", ")),
-			Decides: "CRI-O and Podman add the entry by themselves; Docker and containerd do not: use the fixed uid there, or mount a passwd file"})
+			Decides: "CRI-O and Podman add the entry by themselves; Docker and containerd do not: use the fixed uid there, or --init always, which answers for any uid"})
 	}
 	if m.opts.Group == GroupDedicated {
 		m.note("--group dedicated: only uid %d with gid %d can write; a platform that picks the uid is out of scope", m.plan.Identity.UID, m.plan.Identity.GID)
@@ -114,7 +118,7 @@ var order = map[string]int{
 	SetArg{}.Kind():   3,
 	MovePort{}.Kind(): 4,
 	MakeDir{}.Kind():  5, Grant{}.Kind(): 5,
-	WriteFile{}.Kind(): 6,
+	AddProgram{}.Kind(): 6, WriteFile{}.Kind(): 6, Keep{}.Kind(): 6, Link{}.Kind(): 6,
 	EditFile{}.Kind():  7,
 	GrantFile{}.Kind(): 8,
 	Strip{}.Kind():     9, Remove{}.Kind(): 9,

@@ -29,15 +29,15 @@ func Make(s *survey.Survey, opts Options) (Plan, error) {
 	m.setHome()
 	m.makeReadable()
 	m.movePorts()
-	m.dropDirectives()
-	if !m.dropStepDown() {
-		m.dropUserOptions()
-	}
+	m.dropChanges()
 	m.placeTasks()
-	m.dropScriptOptions()
+	if !m.believes() {
+		m.dropScriptOptions()
+	}
 	m.trustDirs()
 	m.disarm()
 	m.closeAccountFiles()
+	m.leaveToStart()
 	m.leaveOpen()
 	m.setEnv()
 	m.restOnEvents()
@@ -67,6 +67,18 @@ type maker struct {
 	made     map[string]bool           // directories that will exist
 	repeated int64                     // bytes of files repeated so far for owner or mode
 	args     map[string][]finding.Edit // edits of the config's strings, by "Field[index]"
+	start    starter
+}
+
+// dropChanges takes out what changes the user, which only root may, or who believes to be.
+func (m *maker) dropChanges() {
+	if m.believes() {
+		return
+	}
+	m.dropDirectives()
+	if !m.dropStepDown() {
+		m.dropUserOptions()
+	}
 }
 
 func (m *maker) do(e Effect, mends string, why ...survey.Evidence) {
@@ -231,7 +243,9 @@ func (m *maker) grantFile(node *rootfs.Node, want rootfs.Access, mends string, w
 		return true
 	}
 	if rule, strict := survey.OwnerStrict(p); strict {
-		m.openStrict(p, rule, m.scope(from, want))
+		if !m.keepPrivate(node, rule) {
+			m.openStrict(p, rule, m.scope(from, want))
+		}
 		return true
 	}
 	if m.repeated+entry.Size > m.opts.Repeat {

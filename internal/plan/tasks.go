@@ -169,6 +169,8 @@ func (m *maker) tellsTask(t entrypoint.Task) bool {
 
 func (m *maker) placeReached(t entrypoint.Task, p placement, task *Task) {
 	switch {
+	case m.believes() && (t.Kind == entrypoint.StepDown || t.Kind == entrypoint.Chown):
+		task.Disposition, task.How = ToStartup, "answered by the emulation"
 	case t.Script == "" && m.droppedStepDown(t.Kind):
 	case t.Kind == entrypoint.Chmod && t.Unlikely: // of a path that the container's user names, and makes itself
 	case p.edit && t.Edits != nil:

@@ -301,6 +301,9 @@ func (m *maker) setHome() {
 	} else {
 		m.makeDir(home, "home", why)
 	}
+	if !slices.Contains(m.plan.Persistent, home) && !slices.Contains(m.plan.Ephemeral, home) {
+		m.start.home = home
+	}
 	m.written(home)
 	m.setVariable("HOME", home, "home", why)
 }

@@ -35,6 +35,7 @@ type delta struct {
 // change is one path of the layer to be.
 type change struct {
 	entry   rootfs.Entry
+	from    string // where its content is read in the image, if not at its own path
 	edits   []finding.Edit
 	content []byte // nil: to be read from the image
 }
@@ -84,6 +85,12 @@ func (d *delta) apply(e plan.Effect) error {
 		d.put(rootfs.Entry{Path: e.Path, Kind: rootfs.Dir, MTime: d.created}, e.Attr, nil)
 	case plan.WriteFile:
 		d.put(rootfs.Entry{Path: e.Path, Kind: rootfs.File, Size: int64(len(e.Content)), MTime: d.created}, e.Attr, e.Content)
+	case plan.AddProgram:
+		return d.addProgram(e)
+	case plan.Keep:
+		return d.keep(e)
+	case plan.Link:
+		d.put(rootfs.Entry{Path: e.Path, Kind: rootfs.Symlink, Link: e.To, MTime: d.created}, plan.Attr{Mode: 0o777}, nil)
 	case plan.Remove:
 		d.put(rootfs.Entry{Path: e.Path, Kind: rootfs.Whiteout}, plan.Attr{}, nil)
 	case plan.Grant:
@@ -166,25 +173,29 @@ func (d *delta) existing(p string) (*change, error) {
 // read gets the content of the files that are repeated: what the first pass kept, and the rest in a
 // second pass.
 func (d *delta) read(ctx context.Context) error {
-	var missing []string
+	missing := map[string][]*change{}
 	for p, c := range d.entries {
 		if c.entry.Kind != rootfs.File || c.content != nil {
 			continue
+		}
+		if c.from != "" {
+			p = c.from
 		}
 		content, err := d.view.Content(p)
 		switch {
 		case err == nil:
 			c.content = content
 		case errors.Is(err, image.ErrNotKept):
-			missing = append(missing, p)
+			missing[p] = append(missing[p], c)
 		default:
 			return err
 		}
 	}
-	slices.Sort(missing)
-	contents, err := d.view.ReadFiles(ctx, missing, maxRepeated)
+	contents, err := d.view.ReadFiles(ctx, slices.Sorted(maps.Keys(missing)), maxRepeated)
 	for p, content := range contents {
-		d.entries[p].content = content
+		for _, c := range missing[p] {
+			c.content = content
+		}
 	}
 	return err
 }

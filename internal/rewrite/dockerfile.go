@@ -14,6 +14,7 @@ import (
 	"unroot/internal/image"
 	"unroot/internal/plan"
 	"unroot/internal/record"
+	"unroot/internal/startup/program"
 )
 
 // Dockerfile lowers a plan to a Dockerfile that starts from the image. It builds with BuildKit and
@@ -111,12 +112,33 @@ func (d *dockerfile) commands(p plan.Plan) []string {
 			made = append(made, strip(e))
 		case plan.Remove:
 			made = append(made, "rm -f "+quote(e.Path))
+		case plan.AddProgram:
+			out = append(out, d.program(e)...)
+		case plan.Keep:
+			made = append(made, kept(e))
+		case plan.Link:
+			made = append(made, fmt.Sprintf("ln -sfn %s %s", quote(e.To), quote(e.Path)))
 		}
 	}
 	if len(made) > 0 {
 		out = append(out, "RUN "+strings.Join(made, " \\\n && "))
 	}
 	return out
+}
+
+// program copies unroot-init from the folder that the image is built in.
+func (d *dockerfile) program(e plan.AddProgram) []string {
+	parts := append(strings.SplitN(d.view.Config.Platform(), "/", 3), "", "")
+	return []string{
+		"# unroot-init comes from the build's folder: unroot init export . puts it there",
+		fmt.Sprintf("COPY --chmod=0755 %s %s", program.Platform{OS: parts[0], Arch: parts[1]}.File(), e.Path),
+	}
+}
+
+// kept copies what unroot-init copies again at start, readable for whoever runs.
+func kept(e plan.Keep) string {
+	return fmt.Sprintf("mkdir -p %s && cp -a %s %s && chown -R 0:%d %s && chmod -R g+rX %s",
+		quote(path.Dir(e.To)), quote(e.Path), quote(e.To), e.GID, quote(e.To), quote(e.To))
 }
 
 func chown(p string, a plan.Attr) string {

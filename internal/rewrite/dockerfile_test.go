@@ -23,7 +23,7 @@ import (
 )
 
 // instruction begins every line of a Dockerfile that goes on from no other.
-var instruction = regexp.MustCompile(`^(#.*|FROM \S+|USER \S+|RUN .+|ENV \w+=".*"|EXPOSE \d+(/\w+)?|HEALTHCHECK .+|ENTRYPOINT \[.*\]|CMD \[.*\]|LABEL [a-z.]+=".*")$`)
+var instruction = regexp.MustCompile(`^(#.*|FROM \S+|USER \S+|RUN .+|COPY --chmod=0755 unroot-init-\S+ /unroot-init|ENV \w+=".*"|EXPOSE \d+(/\w+)?|HEALTHCHECK .+|ENTRYPOINT \[.*\]|CMD \[.*\]|LABEL [a-z.]+=".*")$`)
 
 // dockerfileOf writes the Dockerfile and joins the lines that go on.
 func dockerfileOf(t *testing.T, c converted) (text string, lines []string) {
@@ -39,7 +39,7 @@ func TestDockerfileForm(t *testing.T) {
 	t.Parallel()
 	eachImage(t, func(t *testing.T, img *image.Image) {
 		v := imagetest.View(t, img)
-		for _, options := range optionSets {
+		for _, options := range sets(t.Name()) {
 			_, lines := dockerfileOf(t, convert(t, v, options))
 			for _, l := range lines {
 				if !instruction.MatchString(l) {

@@ -18,7 +18,7 @@ func TestFixedPoint(t *testing.T) {
 	t.Parallel()
 	eachImage(t, func(t *testing.T, img *image.Image) {
 		before := imagetest.View(t, img)
-		for _, options := range optionSets {
+		for _, options := range sets(t.Name()) {
 			c := convert(t, before, options)
 			again := convert(t, c.after.View, options)
 			reportOperations(t, options, again.plan)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,17 +23,34 @@ var update = flag.Bool("update", false, "write the golden sections anew")
 // optionSets is what every image is planned with.
 var optionSets = []string{
 	"",
-	"uid=10001",
+	"uid=10001 init=never",
 	"group=dedicated",
-	"uid=10001 group=dedicated",
-	"uid=999 setuid=strip",
-	"setuid=keep keep-ports",
-	"port=80=9080 port=9999=9998",
-	"writable=/srv/cache writable=/etc/app writable=/run",
-	"env=HOME=/opt/home env=NEW=1 env=PATH=/x",
-	"repeat=1",
-	"repeat=32",
-	"group=dedicated writable=/srv/cache setuid=strip keep-ports",
+	"uid=10001 group=dedicated init=never",
+	"uid=999 setuid=strip init=never",
+	"setuid=keep keep-ports init=never",
+	"port=80=9080 port=9999=9998 init=never",
+	"writable=/srv/cache writable=/etc/app writable=/run init=never",
+	"env=HOME=/opt/home env=NEW=1 env=PATH=/x init=never",
+	"repeat=1 init=never",
+	"repeat=32 init=never",
+	"group=dedicated writable=/srv/cache setuid=strip keep-ports init=never",
+}
+
+// withInit is what some images are planned with too: the program makes their layers large and tests slow.
+var withInit = []string{
+	"init=always",
+	"init=always target=openshift uid=10001",
+	"compat=simple",
+	"compat=identities group=dedicated",
+	"compat=consistent uid=10001 writable=/srv/cache",
+}
+
+// sets is what an image is planned with.
+func sets(name string) []string {
+	if strings.Contains(name, "plan/testdata") {
+		return append(slices.Clone(optionSets), withInit...)
+	}
+	return optionSets
 }
 
 // eachImage runs a test for every image that the tests of the pure middle have.

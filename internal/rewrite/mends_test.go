@@ -19,7 +19,7 @@ func TestCandidatesAreMended(t *testing.T) {
 	t.Parallel()
 	eachImage(t, func(t *testing.T, img *image.Image) {
 		v := imagetest.View(t, img)
-		for _, options := range []string{"", "uid=10001", "group=dedicated", "uid=10001 group=dedicated"} {
+		for _, options := range []string{"", "uid=10001 init=never", "group=dedicated init=never", "uid=10001 group=dedicated init=never"} {
 			c := convert(t, v, options)
 			for _, f := range check.Image(survey.Make(c.after.View), c.plan.Group == plan.GroupDedicated) {
 				if f.Severity >= finding.High && !isOpen(c.plan, f) {

@@ -24,7 +24,7 @@ func TestOnlyThePlanMoved(t *testing.T) {
 	t.Parallel()
 	eachImage(t, func(t *testing.T, img *image.Image) {
 		before := imagetest.View(t, img)
-		for _, options := range optionSets {
+		for _, options := range sets(t.Name()) {
 			c := convert(t, before, options)
 			if c.plan.Empty() {
 				continue
@@ -283,10 +283,17 @@ func manifestKept(t *testing.T, c converted) {
 	}
 }
 
+// isNew reports whether the image had no such file.
+func isNew(c converted, p string) bool {
+	_, err := c.before.Tree.Lookup(p)
+	return err != nil
+}
+
 // treeKept: of the tree, only the paths that the plan's operations name differ.
 func treeKept(t *testing.T, c converted) {
 	t.Helper()
 	touched := map[string]bool{}
+	var kept []string
 	for _, o := range c.plan.Operations {
 		switch e := o.Effect.(type) {
 		case plan.MakeDir:
@@ -303,10 +310,20 @@ func treeKept(t *testing.T, c converted) {
 			touched[e.Path] = true
 		case plan.Remove:
 			touched[e.Path] = true
+		case plan.AddProgram:
+			touched[e.Path] = true
+		case plan.Link:
+			touched[e.Path] = true
+		case plan.Keep:
+			kept = append(kept, e.To)
 		}
 	}
 	untouched := func(rows []row) []row {
-		return slices.DeleteFunc(rows, func(r row) bool { return touched[r.Path] })
+		return slices.DeleteFunc(rows, func(r row) bool {
+			return touched[r.Path] || slices.ContainsFunc(kept, func(to string) bool {
+				return r.Path == to || strings.HasPrefix(r.Path, to+"/") || strings.HasPrefix(to, r.Path+"/") && isNew(c, r.Path)
+			})
+		})
 	}
 	if diff := cmp.Diff(untouched(tree(c.before)), untouched(tree(c.after.View))); diff != "" {
 		t.Errorf("files that no operation names (-before +after):\n%s", diff)

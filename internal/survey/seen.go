@@ -21,6 +21,9 @@ type Seen struct {
 	Opened   []trace.Need      // what the programs of the original that stay opened for reading
 	Denials  []SeenDenial      // what candidates were denied, and did not do without
 	Wanted   []trace.Need      // of Needs, what programs wrote that candidates did not get to
+	Lookups  []trace.Need      // programs that looked the running uid up, and ended where it had no entry
+	Strict   []string          // files that were refused for their owner or mode
+	Emptied  []string          // directories whose content in the image was missed under a tmpfs
 	Contents map[string][]byte // of files among Opened whose content the view did not keep, by real path
 }
 

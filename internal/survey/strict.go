@@ -14,41 +14,44 @@ type Strict struct {
 	Name   string // pattern of the file's name, or of "folder/name"
 	Reader string // who checks
 	Demand string // what it demands
+	// Mode is that of a copy which whoever runs makes of the file at start, and which its reader takes
+	// instead; 0 where no copy does, since its reader wants another owner or another user's file.
+	Mode uint16
 }
 
 // Stricts is the data behind OwnerStrict. Sources: the programs' own messages, collected in failure
 // classes C2, D4 and D6.
 var Stricts = []Strict{
-	{".erlang.cookie", "Erlang", "mode 0400 or 0600, owned by who runs"},
-	{"monitrc", "monit", "mode 0700 at most, owned by who runs"},
-	{"vsftpd.conf", "vsftpd", "owned by who runs"},
-	{"id_rsa", "ssh", "mode 0600, owned by who runs"},
-	{"id_dsa", "ssh", "mode 0600, owned by who runs"},
-	{"id_ecdsa", "ssh", "mode 0600, owned by who runs"},
-	{"id_ed25519", "ssh", "mode 0600, owned by who runs"},
-	{"ssh_host_*_key", "sshd", "mode 0600, owned by who runs"},
-	{".ssh", "sshd", "not writable by the group"},
-	{".ssh/*", "ssh", "mode 0600, owned by who runs"},
-	{"authorized_keys", "sshd", "not writable by the group"},
-	{".pgpass", "libpq", "mode 0600"},
-	{"pgpass.conf", "libpq", "mode 0600"},
-	{".netrc", "a reader of netrc", "mode 0600, owned by who runs"},
-	{".my.cnf", "a MySQL or MariaDB client", "not writable by others"},
-	{".gnupg", "GnuPG", "mode 0700, owned by who runs"},
-	{".gnupg/*", "GnuPG", "mode 0600, owned by who runs"},
-	{"*.key", "a TLS server (PostgreSQL and MongoDB check it)", "not readable by others"},
-	{"keyfile", "mongod", "mode 0600 at most"},
-	{"sudoers", "sudo", "mode 0440, owned by root"},
-	{"sudoers.d/*", "sudo", "mode 0440, owned by root"},
-	{"crontab", "cron", "not writable by the group, owned by root"},
-	{"cron.d/*", "cron", "not writable by the group, owned by root"},
-	{"crontabs/*", "cron", "mode 0600, owned by its user"},
-	{"shadow", "PAM", "not readable by others"},
-	{"gshadow", "PAM", "not readable by others"},
-	{"logrotate.conf", "logrotate", "not writable by the group"},
-	{"logrotate.d/*", "logrotate", "not writable by the group"},
-	{"exim4.conf", "exim", "owned by root or by its compiled-in user"},
-	{"slapd.d", "slapd", "mode 0750 or less"},
+	{".erlang.cookie", "Erlang", "mode 0400 or 0600, owned by who runs", 0o400},
+	{"monitrc", "monit", "mode 0700 at most, owned by who runs", 0o600},
+	{"vsftpd.conf", "vsftpd", "owned by who runs", 0o600},
+	{"id_rsa", "ssh", "mode 0600, owned by who runs", 0o600},
+	{"id_dsa", "ssh", "mode 0600, owned by who runs", 0o600},
+	{"id_ecdsa", "ssh", "mode 0600, owned by who runs", 0o600},
+	{"id_ed25519", "ssh", "mode 0600, owned by who runs", 0o600},
+	{"ssh_host_*_key", "sshd", "mode 0600, owned by who runs", 0o600},
+	{".ssh", "sshd", "not writable by the group", 0},
+	{".ssh/*", "ssh", "mode 0600, owned by who runs", 0o600},
+	{"authorized_keys", "sshd", "not writable by the group", 0},
+	{".pgpass", "libpq", "mode 0600", 0o600},
+	{"pgpass.conf", "libpq", "mode 0600", 0o600},
+	{".netrc", "a reader of netrc", "mode 0600, owned by who runs", 0o600},
+	{".my.cnf", "a MySQL or MariaDB client", "not writable by others", 0o600},
+	{".gnupg", "GnuPG", "mode 0700, owned by who runs", 0},
+	{".gnupg/*", "GnuPG", "mode 0600, owned by who runs", 0o600},
+	{"*.key", "a TLS server (PostgreSQL and MongoDB check it)", "not readable by others", 0o600},
+	{"keyfile", "mongod", "mode 0600 at most", 0o400},
+	{"sudoers", "sudo", "mode 0440, owned by root", 0},
+	{"sudoers.d/*", "sudo", "mode 0440, owned by root", 0},
+	{"crontab", "cron", "not writable by the group, owned by root", 0},
+	{"cron.d/*", "cron", "not writable by the group, owned by root", 0},
+	{"crontabs/*", "cron", "mode 0600, owned by its user", 0},
+	{"shadow", "PAM", "not readable by others", 0},
+	{"gshadow", "PAM", "not readable by others", 0},
+	{"logrotate.conf", "logrotate", "not writable by the group", 0},
+	{"logrotate.d/*", "logrotate", "not writable by the group", 0},
+	{"exim4.conf", "exim", "owned by root or by its compiled-in user", 0},
+	{"slapd.d", "slapd", "mode 0750 or less", 0},
 }
 
 // OwnerStrict is the rule for the file, where there is one.

@@ -10,6 +10,7 @@ import (
 	"unroot/internal/image"
 	"unroot/internal/recipe"
 	"unroot/internal/rootfs"
+	"unroot/internal/startup"
 )
 
 // Survey is what an image says of itself. It holds facts and where they stand, no decision.
@@ -34,6 +35,7 @@ type Survey struct {
 	Elevated      []Elevated       // setuid, setgid and file-capability files
 	InsistsOn     []Insist         // programs that refuse to work without uid 0
 	Seen          Seen             // what runs have shown, where there were any
+	Init          *startup.Order   // what unroot-init does at start, in an image that has it
 
 	ownGroups map[uint32]uint32 // the uid of the account that has a group\'s name, by the group\'s id
 }
@@ -82,6 +84,9 @@ func WithSeen(view *image.View, seen Seen) *Survey {
 		Env:        view.Config.Env(),
 		WorkingDir: view.Config.WorkingDir(),
 	})
+	if order, _, ok := InitOf(view.Config); ok {
+		s.Init = &order
+	}
 	s.UserOptions = findUserOptions(s)
 	s.Configs = findConfigs(s)
 	if more := commandsOf(s); len(more.Steps) > 0 { // a supervisor's programs have configuration of their own

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -56,6 +57,9 @@ func For(os, arch, variant string) (content []byte, ok bool, err error) {
 	if !slices.Contains(platforms, p) {
 		return nil, false, nil
 	}
+	if had, ok := unpacked.Load(p); ok {
+		return had.([]byte), true, nil
+	}
 	packed, err := built.ReadFile("built/" + p.File() + ".zst")
 	if err != nil {
 		return nil, false, fmt.Errorf("this unroot was built without unroot-init for %s: %w", p, err)
@@ -64,8 +68,12 @@ func For(os, arch, variant string) (content []byte, ok bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("[internal error] unpacking unroot-init for %s: %w", p, err)
 	}
+	unpacked.Store(p, content)
 	return content, true, nil
 }
+
+// unpacked is the programs that were asked for before, by Platform: a conversion in rounds asks often.
+var unpacked sync.Map
 
 func unpack(packed []byte) ([]byte, error) {
 	r, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1))
