@@ -54,7 +54,6 @@ type question struct {
 	real  statx  // what it is
 	id    fileID
 	owner given // what it is believed to be
-	known bool  // by what it was given
 }
 
 // newFiles starts with nothing given away.
@@ -147,10 +146,11 @@ func (f *files) isOwn(id fileID, mode uint16) bool {
 // believe finds who the file belongs to, for who asks.
 func (f *files) believe(q *question) {
 	mode := q.real.mode() & modeAll
-	if q.owner, q.known = f.table.find(q.id); q.known {
-		if !q.owner.hasMode {
-			q.owner.mode = mode
+	if owner, ok := f.table.find(q.id); ok {
+		if !owner.hasMode {
+			owner.mode = mode
 		}
+		q.owner = owner
 		return
 	}
 	q.owner = given{uid: q.real.uid(), gid: q.real.gid(), mode: mode}
@@ -277,7 +277,9 @@ func (f *files) chown(q *question) (unix.Errno, bool) {
 	if err := look(q.view[:len(q.view)-1], q.flags, &q.real); err != 0 {
 		return 0, false
 	}
-	f.table.put(q.real.id(), chowned(q.owner, uid, gid, q.real.mode()&typeMask == typeDir))
+	owner := chowned(q.owner, uid, gid, q.real.mode()&typeMask == typeDir)
+	owner.hasMode = owner.mode != q.real.mode()&modeAll // bits that are only the owner's to take
+	f.table.put(q.real.id(), owner)
 	return 0, true
 }
 
@@ -287,19 +289,16 @@ func (f *files) chmod(q *question) (unix.Errno, bool) {
 	if q.real.mode()&typeMask == typeLink || !f.sees(q) {
 		return 0, false
 	}
-	may := q.who.mayChmod(q.owner)
-	if !may && q.known {
+	if !q.who.mayChmod(q.owner) {
 		return unix.EPERM, true
 	}
-	if q.real.uid() == f.uid {
-		if q.owner.hasMode {
-			q.owner.hasMode = false
-			f.table.put(q.id, q.owner)
-		}
-		return 0, false
-	}
-	if may {
+	if q.real.uid() != f.uid {
 		f.table.put(q.id, chmodded(q.owner, uint16(q.args[q.value]), q.who))
+		return 0, true
 	}
-	return 0, may
+	if q.owner.hasMode {
+		q.owner.hasMode = false
+		f.table.put(q.id, q.owner)
+	}
+	return 0, false
 }
