@@ -113,7 +113,7 @@ func build(t *testing.T, p Platform, version string) []byte {
 		"GOTOOLCHAIN=" + version, "GOOS=" + p.OS, "GOARCH=" + p.Arch, "CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off", "GOFIPS140=off",
 		"GOAMD64=v1", "GO386=sse2", "GOARM=5", "GOARM64=v8.0", "GOPPC64=power8", "GORISCV64=rva20u64",
 	}
-	// unroot_release and -checklinkname=0: see process/ignored_on.go. asyncpreemptoff: Go's scheduler
+	// unroot_release and -checklinkname=0: see process/runtime_release.go. asyncpreemptoff: Go's scheduler
 	// would interrupt its threads with SIGURG, and a first process passes that signal on.
 	command(t, env, "go", "build", "-trimpath", "-buildvcs=false", "-tags=unroot_release",
 		"-ldflags=-s -w -buildid= -checklinkname=0 -X=runtime.godebugDefault=asyncpreemptoff=1", "-o", to, "unroot/cmd/unroot-init")
