@@ -4,9 +4,23 @@ import (
 	"fmt"
 
 	"unroot/internal/finding"
+	"unroot/internal/startup"
 )
 
+// emulated reports whether the image's unroot-init answers calls that only root may make.
+func (s *Subject) emulated() bool { return s.Init != nil && s.Init.Compat != startup.CompatOff }
+
 var programChecks = []Check{
+	{
+		ID: "emulation", Title: "privilege separation inside this image is emulated", Severity: finding.Low,
+		Doc: `unroot-init starts the program with --compat: calls that only root may make are answered, and change nothing. No privilege is gained: the kernel sees one user without capabilities throughout. But where the program believes that it gave its rights up, or that one part of it cannot reach the files of another, it has not, and can. What an engine starts beside it (docker exec, exec probes, health checks) is not answered. See unroot explain compat.`,
+		Image: func(s *Subject) []finding.Finding {
+			if !s.emulated() {
+				return nil
+			}
+			return one("config.Entrypoint", "--compat="+string(s.Init.Compat), "a program that needs no emulation is better: another configuration, or another program for the same work")
+		},
+	},
 	{
 		ID: "setuid", Title: "a program takes its owner's rights when it starts", Severity: finding.Medium,
 		Doc:   `A setuid-root program runs with uid 0 whoever starts it, unless no_new_privs is set (allowPrivilegeEscalation: false): it is a way from the regular user to root. Where no_new_privs is set it is inert. A setgid program does the same with a group.`,
@@ -48,6 +62,9 @@ var programChecks = []Check{
 		Doc: `Some programs test for uid 0, or change to another user for each job, session or connection: systemd, s6-overlay's /init, cron, sshd for other users, postfix, chronyd. No permission mends that; another way to do the job does.`,
 		Image: func(s *Subject) []finding.Finding {
 			var found []finding.Finding
+			if s.emulated() {
+				return nil // see emulation
+			}
 			for _, i := range s.InsistsOn {
 				f := at(i.Program, i.Why, i.Instead)
 				if i.SameUser {
