@@ -4,6 +4,7 @@ package compat
 
 import (
 	"slices"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -25,20 +26,19 @@ type memory interface {
 // one user that everything runs as, and access(2) tells it. A group that a directory hands down to
 // files made in it (its set-group-ID bit) is the real one. Files in /proc show their real owner.
 //
-// It is not for use by more than one goroutine.
+// Several goroutines may ask at once: a file system that does not answer holds up nobody else.
 type files struct {
-	table    givenTable
-	makers   makers
+	mu     sync.Mutex // for what is known, never held while the kernel is asked
+	table  givenTable
+	makers makers
+	idle   []*question // to be used again: no garbage is made of a call
+
 	uid, gid uint32 // of the running user
 	proc     uint64 // the device of /proc
 	root     fileID // what the supervisor itself has as root directory
 	mounts   fileID // the namespace of its mounts
 	pids     fileID // the namespace of its process ids
 	own      [3]fileID
-	path     [unix.PathMax]byte      // what the process has as path
-	view     [unix.PathMax + 64]byte // where the supervisor finds it
-	small    [64]byte                // another place in /proc
-	out      [256]byte
 }
 
 // question is a call that is being answered.
@@ -54,33 +54,62 @@ type question struct {
 	real  statx  // what it is
 	id    fileID
 	owner given // what it is believed to be
+
+	paths  [unix.PathMax]byte      // what the process has as path
+	views  [unix.PathMax + 64]byte // where the supervisor finds it
+	places [64]byte                // another place in /proc
+	told   [256]byte
+}
+
+// question takes one that is idle.
+func (f *files) question() *question {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.idle); n > 0 {
+		q := f.idle[n-1]
+		f.idle = f.idle[:n-1]
+		return q
+	}
+	return &question{}
+}
+
+// done gives a question back. What it was about is forgotten.
+func (f *files) done(q *question) {
+	const spare = 4
+	q.fileCall, q.args, q.who, q.memory = nil, nil, nil, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.idle) < spare {
+		f.idle = append(f.idle, q)
+	}
 }
 
 // newFiles starts with nothing given away.
 func newFiles() *files {
 	f := &files{uid: uint32(unix.Getuid()), gid: uint32(unix.Getgid())}
 	f.makers.start = coarseNow()
-	f.proc = f.idOf("/proc").dev
-	f.root, f.mounts, f.pids = f.idOf("/"), f.idOf("/proc/self/ns/mnt"), f.idOf("/proc/self/ns/pid")
+	f.proc = idOf("/proc").dev
+	f.root, f.mounts, f.pids = idOf("/"), idOf("/proc/self/ns/mnt"), idOf("/proc/self/ns/pid")
 	for i, path := range [...]string{"/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"} {
-		f.own[i] = f.idOf(path)
+		f.own[i] = idOf(path)
 	}
 	return f
 }
 
 // idOf gives which file a path of the supervisor's own leads to; none: the zero value.
-func (f *files) idOf(path string) fileID {
+func idOf(path string) fileID {
 	var s statx
-	if look(append(f.small[:0], path...), 0, &s) != 0 {
+	if look(append([]byte(nil), path...), 0, &s) != 0 {
 		return fileID{}
 	}
 	return s.id()
 }
 
-// is tells whether something of a thread, named in its directory in /proc, is the file wanted.
-func (f *files) is(tid uint32, name string, wanted fileID) bool {
+// has tells whether something of a thread, named in its directory in /proc, is the file wanted. b is to
+// work in.
+func has(b []byte, tid uint32, name string, wanted fileID) bool {
 	var s statx
-	return look(append(viewTask(f.small[:0], tid), name...), 0, &s) == 0 && s.id() == wanted
+	return look(append(viewTask(b, tid), name...), 0, &s) == 0 && s.id() == wanted
 }
 
 // coarseNow is the time as file systems write it.
@@ -94,13 +123,19 @@ func coarseNow() int64 {
 
 // seen keeps that a process now has an identity for files. Who keeps identities calls it for the first
 // process and at every change of an fsuid.
-func (f *files) seen(uid, gid uint32) { f.makers.note(uid, gid, coarseNow) }
+func (f *files) seen(uid, gid uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.makers.note(uid, gid, coarseNow)
+}
 
 // answer does a call for a thread. It gives false where the kernel is to do it: where it fails, and
 // where its answer is what the process believes anyhow.
 func (f *files) answer(c *fileCall, tid uint32, args *[6]uint64, who *asker, m memory) (unix.Errno, bool) {
-	q := question{fileCall: c, tid: tid, args: args, who: who, memory: m}
-	if err := f.locate(&q); err != 0 {
+	q := f.question()
+	defer f.done(q)
+	q.fileCall, q.tid, q.args, q.who, q.memory, q.flags = c, tid, args, who, m, 0
+	if err := q.locate(); err != 0 {
 		return 0, q.op == opChown && who.chown && unseen(err)
 	}
 	if err := look(q.view, q.flags, &q.real); err != 0 {
@@ -110,14 +145,14 @@ func (f *files) answer(c *fileCall, tid uint32, args *[6]uint64, who *asker, m m
 	if q.id.dev == f.proc || q.path != none && f.isOwn(q.id, q.real.mode()) {
 		return 0, false
 	}
-	f.believe(&q)
+	f.believe(q)
 	switch q.op {
 	case opChown:
-		return f.chown(&q)
+		return f.chown(q)
 	case opChmod:
-		return f.chmod(&q)
+		return f.chmod(q)
 	}
-	return 0, f.stat(&q)
+	return 0, f.stat(q)
 }
 
 // unseen tells whether the kernel keeps a process' memory and descriptors from the supervisor, which
@@ -145,6 +180,8 @@ func (f *files) isOwn(id fileID, mode uint16) bool {
 
 // believe finds who the file belongs to, for who asks.
 func (f *files) believe(q *question) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	mode := q.real.mode() & modeAll
 	if owner, ok := f.table.find(q.id); ok {
 		if !owner.hasMode {
@@ -166,12 +203,12 @@ func (f *files) believe(q *question) {
 
 // locate finds where the supervisor sees the file that a call means. The error is EINVAL for what only
 // the kernel can say.
-func (f *files) locate(q *question) unix.Errno {
+func (q *question) locate() unix.Errno {
 	dir, nofollow, empty := int32(atCWD), q.link, false
 	switch {
 	case q.path == none:
 		fd := int32(q.args[q.fd])
-		q.view = viewFD(f.view[:0], q.tid, fd)
+		q.view = viewFD(q.views[:0], q.tid, fd)
 		if fd < 0 {
 			return unix.EINVAL
 		}
@@ -186,21 +223,28 @@ func (f *files) locate(q *question) unix.Errno {
 		}
 		nofollow, empty = flags&atNofollow != 0, flags&atEmpty != 0
 	}
-	path, err := f.readPath(q.args[q.path], empty, q.memory)
+	path, err := q.readPath(empty)
 	switch {
 	case err != 0:
 		return err
 	case len(path) == 0 && empty:
-		q.view = viewFD(f.view[:0], q.tid, dir)
+		q.view = viewFD(q.views[:0], q.tid, dir)
 		return 0
 	case nofollow:
 		q.flags = atNofollow
 	}
-	view, ok := viewPath(f.view[:0], q.tid, dir, path, nofollow)
+	view, ok := viewPath(q.views[:0], q.tid, dir, path, nofollow)
 	if q.view = view; !ok {
 		return unix.EINVAL
 	}
 	return 0
+}
+
+// give keeps what a file was given.
+func (f *files) give(id fileID, owner given) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.table.put(id, owner)
 }
 
 // mayFlags is the flags that a call takes beside those that all take.
@@ -212,17 +256,18 @@ func (c *fileCall) mayFlags() uint32 {
 }
 
 // readPath reads a path. No path at all is an empty one where that is allowed, as since Linux 6.11.
-func (f *files) readPath(addr uint64, empty bool, m memory) ([]byte, unix.Errno) {
+func (q *question) readPath(empty bool) ([]byte, unix.Errno) {
+	addr := q.args[q.path]
 	if addr == 0 && empty {
 		return nil, 0
 	}
 	const page = 4096
-	for n := 0; n < len(f.path); {
+	for n := 0; n < len(q.paths); {
 		// not across a page: the next may not be there
-		chunk := min(page-int((addr+uint64(n))%page), len(f.path)-n, 256)
-		got, err := m.read(addr+uint64(n), f.path[n:n+chunk])
-		if end := slices.Index(f.path[n:n+max(got, 0)], 0); end >= 0 {
-			return f.path[:n+end], 0
+		chunk := min(page-int((addr+uint64(n))%page), len(q.paths)-n, 256)
+		got, err := q.memory.read(addr+uint64(n), q.paths[n:n+chunk])
+		if end := slices.Index(q.paths[n:n+max(got, 0)], 0); end >= 0 {
+			return q.paths[:n+end], 0
 		}
 		if n += got; got < chunk {
 			errno, _ := err.(unix.Errno)
@@ -237,7 +282,7 @@ func (f *files) readPath(addr uint64, empty bool, m memory) ([]byte, unix.Errno)
 
 // sees tells whether what a call names means the same to the process as to the supervisor.
 func (f *files) sees(q *question) bool {
-	return q.path == none || f.is(q.tid, "/root", f.root) && f.is(q.tid, "/ns/mnt", f.mounts)
+	return q.path == none || has(q.places[:0], q.tid, "/root", f.root) && has(q.places[:0], q.tid, "/ns/mnt", f.mounts)
 }
 
 // stat writes what a file is believed to be, where that is not what it is.
@@ -255,7 +300,7 @@ func (f *files) stat(q *question) bool {
 		}
 	}
 	q.real.become(q.owner)
-	return q.layout.encode(f.out[:], &q.real) && q.memory.write(q.args[q.out], f.out[:q.layout.room()]) == nil
+	return q.layout.encode(q.told[:], &q.real) && q.memory.write(q.args[q.out], q.told[:q.layout.room()]) == nil
 }
 
 // chown gives a file away, in the table. The kernel does the rest of it, with both ids unchanged, which
@@ -279,7 +324,7 @@ func (f *files) chown(q *question) (unix.Errno, bool) {
 	}
 	owner := chowned(q.owner, uid, gid, q.real.mode()&typeMask == typeDir)
 	owner.hasMode = owner.mode != q.real.mode()&modeAll // bits that are only the owner's to take
-	f.table.put(q.real.id(), owner)
+	f.give(q.real.id(), owner)
 	return 0, true
 }
 
@@ -293,12 +338,12 @@ func (f *files) chmod(q *question) (unix.Errno, bool) {
 		return unix.EPERM, true
 	}
 	if q.real.uid() != f.uid {
-		f.table.put(q.id, chmodded(q.owner, uint16(q.args[q.value]), q.who))
+		f.give(q.id, chmodded(q.owner, uint16(q.args[q.value]), q.who))
 		return 0, true
 	}
 	if q.owner.hasMode {
 		q.owner.hasMode = false
-		f.table.put(q.id, q.owner)
+		f.give(q.id, q.owner)
 	}
 	return 0, false
 }

@@ -62,7 +62,7 @@ func (f *files) peer(pid uint32, args *[6]uint64, m memory, believed func(pid in
 
 // realPeer asks the kernel, through a copy of the descriptor.
 func (f *files) realPeer(pid uint32, fd int32) (ucred, bool) {
-	if !f.is(pid, "/ns/pid", f.pids) {
+	if !has(nil, pid, "/ns/pid", f.pids) {
 		return ucred{}, false // process ids have another meaning there
 	}
 	process, err := unix.PidfdOpen(int(pid), 0)
