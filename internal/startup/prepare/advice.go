@@ -11,6 +11,40 @@ type advice struct {
 	lines []string
 }
 
+// book collects advice: a label once, and under it what each path needs.
+type book struct{ pages []advice }
+
+func (b *book) page(label string) *advice {
+	i := slices.IndexFunc(b.pages, func(a advice) bool { return a.label == label })
+	if i < 0 {
+		i, b.pages = len(b.pages), append(b.pages, advice{label: label})
+	}
+	return &b.pages[i]
+}
+
+// add adds lines that are not there yet.
+func (b *book) add(label string, lines ...string) {
+	a := b.page(label)
+	for _, l := range lines {
+		if !slices.Contains(a.lines, l) {
+			a.lines = append(a.lines, l)
+		}
+	}
+}
+
+// join adds an item to the one line that begins and ends so: a key of YAML stands once, and so does
+// a command.
+func (b *book) join(label, begin, sep, item, end string) {
+	a := b.page(label)
+	for i, l := range a.lines {
+		if in, ok := strings.CutPrefix(l, begin); ok && strings.HasSuffix(in, end) {
+			a.lines[i] = begin + strings.TrimSuffix(in, end) + sep + item + end
+			return
+		}
+	}
+	a.lines = append(a.lines, begin+item+end)
+}
+
 // remedy is what a path needs.
 type remedy int
 
@@ -22,6 +56,7 @@ const (
 	remedyWrite                // the mount writable
 	remedyServer               // who shares it decides
 	remedyLabel                // SELinux
+	remedyOther                // another directory: this one is the host's own
 	remedyNone
 )
 
@@ -38,6 +73,8 @@ func remedyOf(t trouble, id identity) remedy {
 		return remedyTmpfs
 	case kind == kindShared:
 		return remedyServer
+	case kind == kindBind && ofSystem(t.place.host):
+		return remedyOther
 	}
 	switch look(t, id) {
 	case shapeMode:
@@ -51,39 +88,24 @@ func remedyOf(t trouble, id identity) remedy {
 	return remedyOwner
 }
 
-// advise gives what mends paths: a label once, and under it what each path needs.
+// advise gives what mends paths, where the container seems to run.
 func advise(troubles []trouble, c circumstances) []advice {
-	var out []advice
-	add := func(label string, lines ...string) {
-		i := slices.IndexFunc(out, func(a advice) bool { return a.label == label })
-		if i < 0 {
-			i, out = len(out), append(out, advice{label: label})
-		}
-		for _, l := range lines {
-			if !slices.Contains(out[i].lines, l) {
-				out[i].lines = append(out[i].lines, l)
+	var b book
+	docker, podman := c.engines()
+	for _, g := range group(troubles, c.id) {
+		switch engine := g[0].place.engine; {
+		case c.kubernetes:
+			b.kubernetes(g, c)
+		case engine == "docker" || engine == "podman":
+			b.engine(g, c, engine == "docker", engine == "podman")
+		default:
+			b.engine(g, c, docker, podman)
+			if !c.docker && !c.podman {
+				b.kubernetes(g, c)
 			}
 		}
 	}
-	docker, podman := c.engines()
-	for _, g := range group(troubles, c.id) {
-		if c.kubernetes {
-			adviseKubernetes(g, c, add)
-			continue
-		}
-		switch g[0].place.engine {
-		case "docker":
-			adviseEngine(g, c, true, false, add)
-		case "podman":
-			adviseEngine(g, c, false, true, add)
-		default:
-			adviseEngine(g, c, docker, podman, add)
-		}
-		if !c.docker && !c.podman && g[0].place.engine == "" {
-			adviseKubernetes(g, c, add)
-		}
-	}
-	return out
+	return b.pages
 }
 
 // engines says whose commands help: of the engine that the container shows, else of both.
@@ -136,6 +158,9 @@ func job(g []trouble, c circumstances) (program string, args []string) {
 		}
 		return "chmod", []string{"-R", who + "+rwX"}
 	}
+	if !slices.ContainsFunc(g, func(t trouble) bool { return t.status.dir && !t.inside.empty }) {
+		return "chown", []string{c.id.owner()}
+	}
 	return "chown", []string{"-R", c.id.owner()}
 }
 
@@ -171,4 +196,13 @@ func onOutside(g []trouble) []string {
 		paths[i] = strings.TrimSuffix(g[0].place.host, "/") + rest
 	}
 	return paths
+}
+
+// ofSystem reports whether a directory of the host is one that its own programs need as it is.
+func ofSystem(host string) bool {
+	if strings.Count(host, "/") < 2 { // a whole top-level directory
+		return true
+	}
+	top, _, _ := strings.Cut(host[1:], "/")
+	return slices.Contains([]string{"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "sbin", "sys", "usr"}, top)
 }

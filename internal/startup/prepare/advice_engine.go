@@ -2,22 +2,30 @@ package prepare
 
 import "strings"
 
-// adviseEngine says what mends a group of paths under Docker and Podman.
-func adviseEngine(g []trouble, c circumstances, docker, podman bool, add func(string, ...string)) {
+// engine says what mends a group of paths under Docker and Podman.
+func (b *book) engine(g []trouble, c circumstances, docker, podman bool) {
 	switch remedyOf(g[0], c.id) {
 	case remedyOwner, remedyMode:
-		adviseOwner(g, c, docker, podman, add)
+		b.owner(g, c, docker, podman)
 	case remedyTmpfs:
-		adviseTmpfs(g, c, docker, podman, add)
+		b.tmpfs(g, c, docker, podman)
 	case remedyMount:
-		adviseMount(g, c, docker, podman, add)
+		b.mount(g, c, docker, podman)
 	case remedyWrite:
-		adviseWrite(g, docker, podman, add)
+		b.write(g, docker, podman)
 	case remedyLabel:
-		add(label("", docker, podman)+", so that SELinux lets this container in", "-v "+shell(source(g[0])+":"+g[0].mount.point+":Z"))
+		b.add(label("", docker, podman)+", so that SELinux lets this container in", "-v "+shell(source(g[0])+":"+g[0].mount.point+":Z"))
 	case remedyServer:
-		adviseServer(g, c, add)
+		b.server(g, c)
+	case remedyOther:
+		b.other(g[0], c)
 	}
+}
+
+// other keeps a directory of the host out of it: given to the container's user, it would be lost to
+// the host's programs.
+func (b *book) other(t trouble, c circumstances) {
+	b.add(show(t.place.host)+" belongs to the "+machine(c)+" itself", "mount a directory there that is this container's own")
 }
 
 // label names engines.
@@ -70,32 +78,32 @@ func legend(g []trouble, c circumstances) string {
 	return " (" + strings.Join(says, "; ") + ")"
 }
 
-func adviseOwner(g []trouble, c circumstances, docker, podman bool, add func(string, ...string)) {
-	if g[0].place.kind == kindNetwork {
-		adviseServer(g, c, add)
-		return
-	}
-	if g[0].place.kind == kindBind {
-		adviseHost(g, c, podman, add)
-	} else {
+func (b *book) owner(g []trouble, c circumstances, docker, podman bool) {
+	switch g[0].place.kind {
+	case kindNetwork:
+		b.server(g, c)
+		docker, podman = docker && c.docker, podman && c.podman // words for one are enough
+	case kindBind:
+		b.host(g, c, podman)
+	default:
 		if docker {
-			add(label(", once", true, false)+legend(g, c), once("docker", g, c))
+			b.add(label(", once", true, false)+legend(g, c), once("docker", g, c))
 		}
 		if podman {
-			add("Podman, once"+legend(g, c), once("podman", g, c))
+			b.add("Podman, once"+legend(g, c), once("podman", g, c))
 		}
 	}
 	if remedyOf(g[0], c.id) != remedyOwner {
 		return
 	}
-	if podman && g[0].place.sub == "" {
-		add("or Podman gives it to the user at every start", "podman run -v "+shell(source(g[0])+":"+g[0].mount.point+":U")+" …")
+	if podman && g[0].place.sub == "" && g[0].place.kind != kindNetwork {
+		b.add("or Podman gives it to the user at every start", "podman run -v "+shell(source(g[0])+":"+g[0].mount.point+":U")+" …")
 	}
-	adviseRunAs(g, c, docker, podman, add)
+	b.runAs(g, c, docker, podman)
 }
 
-// adviseHost changes the owner where the files are. What the host calls a user may differ.
-func adviseHost(g []trouble, c circumstances, podman bool, add func(string, ...string)) {
+// host changes the owner where the files are. What the host calls a user may differ.
+func (b *book) host(g []trouble, c circumstances, podman bool) {
 	program, args := job(g, c)
 	note := ""
 	if !g[0].place.sure {
@@ -103,17 +111,17 @@ func adviseHost(g []trouble, c circumstances, podman bool, add func(string, ...s
 	}
 	if c.users && program == "chown" {
 		if podman && c.rootless {
-			add("on the host, as the user who runs Podman"+note, "podman unshare "+spelled(program, args, onOutside(g)))
+			b.add("on the host, as the user who runs Podman"+note, "podman unshare "+spelled(program, args, onOutside(g)))
 			return
 		}
 		args = []string{"-R", decimal(c.hostUID) + ":" + decimal(c.hostGID)}
 	}
-	add("on the host"+note, "sudo "+spelled(program, args, onOutside(g)))
+	b.add("on the host"+note, "sudo "+spelled(program, args, onOutside(g)))
 }
 
-// adviseRunAs says how to run as whoever owns the data. An image that serves any uid does so with
+// runAs says how to run as whoever owns the data. An image that serves any uid does so with
 // group 0.
-func adviseRunAs(g []trouble, c circumstances, docker, podman bool, add func(string, ...string)) {
+func (b *book) runAs(g []trouble, c circumstances, docker, podman bool) {
 	st := g[0].status
 	if g[0].want == wantInner {
 		st = g[0].inside.status
@@ -123,25 +131,39 @@ func adviseRunAs(g []trouble, c circumstances, docker, podman bool, add func(str
 			return
 		}
 	}
-	if c.id.gid != 0 || st.uid == 0 || st.uid == c.id.uid {
+	if gid := g[0].status.gid; lets(g[0], c.id) {
+		switch {
+		case docker:
+			b.add("or run in its group", "docker run --group-add "+decimal(gid)+" …      Compose: group_add: ["+decimal(gid)+"]")
+		case podman:
+			b.add("or run in its group", "podman run --group-add "+decimal(gid)+" …")
+		}
+		return
+	}
+	if c.id.gid != 0 || st.uid == 0 || st.uid == c.id.uid || !docker && !podman {
 		return
 	}
 	if docker {
-		add("or run as its owner", "docker run --user "+decimal(st.uid)+":0 …      Compose: user: \""+decimal(st.uid)+":0\"")
+		b.add("or run as its owner", "docker run --user "+decimal(st.uid)+":0 …      Compose: user: \""+decimal(st.uid)+":0\"")
 		return
 	}
-	add("or run as its owner", "podman run --user "+decimal(st.uid)+":0 …")
+	b.add("or run as its owner", "podman run --user "+decimal(st.uid)+":0 …")
 }
 
-// adviseTmpfs gives a tmpfs its owner by its options: runc before 1.1.8 takes the mode from the
-// directory below, and the owner from the options.
-func adviseTmpfs(g []trouble, c circumstances, docker, podman bool, add func(string, ...string)) {
+// tmpfs gives a tmpfs its owner by its options: runc before 1.1.8 takes the mode from the directory
+// below, and the owner from the options.
+func (b *book) tmpfs(g []trouble, c circumstances, docker, podman bool) {
+	b.mountTmpfs(g[0].mount.point, g, c, docker, podman)
+}
+
+func (b *book) mountTmpfs(point string, g []trouble, c circumstances, docker, podman bool) {
+	options := point + ":" + tmpfsOptions(g, c)
 	if docker {
-		add("Docker", "docker run --tmpfs "+shell(g[0].mount.point+":"+tmpfsOptions(g, c))+" …")
-		add("Compose", "tmpfs: ["+yaml(g[0].mount.point+":"+tmpfsOptions(g, c))+"]")
+		b.join("Docker", "docker run", "", " --tmpfs "+shell(options), " …")
+		b.join("Compose", "tmpfs: [", ", ", yaml(options), "]")
 	}
 	if podman {
-		add("Podman", "podman run --mount "+shell("type=tmpfs,destination="+g[0].mount.point+",U=true")+" …")
+		b.join("Podman", "podman run", "", " --mount "+shell("type=tmpfs,destination="+point+",U=true"), " …")
 	}
 }
 
@@ -153,18 +175,26 @@ func tmpfsOptions(g []trouble, c circumstances) string {
 	return "uid=" + decimal(c.id.uid) + ",gid=" + decimal(c.id.gid) + ",mode=" + mode
 }
 
-// adviseMount mounts something writable where the container's own file system is not.
-func adviseMount(g []trouble, c circumstances, docker, podman bool, add func(string, ...string)) {
+// mount mounts something writable where the container's own file system is not. A new volume takes
+// over owner and content of the image's directory.
+func (b *book) mount(g []trouble, c circumstances, docker, podman bool) {
+	readOnly := g[0].mount.readOnly() || g[0].failure == failReadOnly
 	for _, p := range targetsOfImage(g) {
+		if !readOnly && g[0].place.kind == kindImage && g[0].want != wantRun {
+			b.join("in the image", "unroot convert", "", " --writable "+shell(p), " …")
+		}
+	}
+	for _, p := range targetsOfImage(g) {
+		b.mountTmpfs(p, g, c, docker, podman)
+	}
+	for _, p := range targetsOfImage(g) {
+		if !readOnly || g[0].want == wantRun {
+			continue
+		}
 		if docker {
-			add("Docker", "docker run --tmpfs "+shell(p+":"+tmpfsOptions(g, c))+" …      or a volume: -v NAME:"+shell(p))
-			add("Compose", "tmpfs: ["+yaml(p+":"+tmpfsOptions(g, c))+"]")
-		}
-		if podman {
-			add("Podman", "podman run --mount "+shell("type=tmpfs,destination="+p+",U=true")+" …      or a volume: -v NAME:"+shell(p+":U"))
-		}
-		if !g[0].mount.readOnly() && g[0].failure != failReadOnly {
-			add("or in the image", "unroot convert --writable "+shell(p)+" …")
+			b.join("or to keep what is written", "docker run", "", " -v "+shell(volumeName(p)+":"+p), " …")
+		} else if podman {
+			b.join("or to keep what is written", "podman run", "", " -v "+shell(volumeName(p)+":"+p+":U"), " …")
 		}
 	}
 }
@@ -185,29 +215,45 @@ func targetsOfImage(g []trouble) []string {
 	return out
 }
 
-func adviseWrite(g []trouble, docker, podman bool, add func(string, ...string)) {
+func (b *book) write(g []trouble, docker, podman bool) {
 	t := g[0]
 	if has(t.mount.super, "ro") && !has(t.mount.options, "ro") {
-		add("on the host", "mount the file system "+shell(t.mount.source)+" read-write: it is read-only for everybody")
+		b.add("on the host", "mount the file system "+shell(t.mount.source)+" read-write: it is read-only for everybody")
 		return
 	}
-	add(label("", docker, podman)+", without :ro, readonly or read_only", "-v "+shell(source(t)+":"+t.mount.point))
+	b.add(label("", docker, podman)+", without :ro, readonly or read_only", "-v "+shell(source(t)+":"+t.mount.point))
 }
 
-func adviseServer(g []trouble, c circumstances, add func(string, ...string)) {
-	program, args := job(g, c)
+// server says what whoever shares a directory has to do.
+func (b *book) server(g []trouble, c circumstances) {
 	switch g[0].place.kind {
 	case kindNetwork:
+		program, args := job(g, c)
 		rest, _ := below(targets(g)[0], g[0].mount.point)
 		_, dir, ok := strings.Cut(g[0].mount.source, ":")
 		if !ok {
 			dir = g[0].mount.source
 		}
-		add("on the file server", "sudo "+spelled(program, args, []string{strings.TrimSuffix(dir, "/") + rest}))
-		add("or, where it has another user for everybody", "run as that user: --user UID:0")
+		if look(g[0], c.id) == shapeBarred {
+			b.add("on the file server", "export "+shell(dir)+" without all_squash, or with anonuid="+decimal(c.id.uid))
+			return
+		}
+		b.add("on the file server", "sudo "+spelled(program, args, []string{strings.TrimSuffix(dir, "/") + rest}))
 	case kindShared:
-		add("outside, where "+shell(g[0].place.host)+" is shared from", "let the user who shares it write there: chmod -R u+rwX")
+		b.add("outside, where "+show(g[0].place.host)+" is shared from", "let the user who shares it write there: chmod -R u+rwX")
 	default:
-		add("on the "+machine(c), "look at getfacl, lsattr and the audit log for "+shell(strings.Join(onOutside(g), " ")))
+		b.add("on the "+machine(c)+", what lets nobody in", "getfacl "+strings.Join(shells(onOutside(g)), " "), "lsattr -d "+strings.Join(shells(onOutside(g)), " "))
 	}
+}
+
+func shells(words []string) []string {
+	for i := range words {
+		words[i] = shell(words[i])
+	}
+	return words
+}
+
+// lets reports whether a directory would let the user in who had its group.
+func lets(t trouble, id identity) bool {
+	return t.want == wantWrite && t.status.dir && t.status.gid != 0 && t.status.mode&0o030 == 0o030 && !id.in(t.status.gid)
 }

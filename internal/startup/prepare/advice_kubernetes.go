@@ -2,73 +2,90 @@ package prepare
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
-// adviseKubernetes says what mends a group of paths in a pod. What it prints is YAML.
-func adviseKubernetes(g []trouble, c circumstances, add func(string, ...string)) {
+// kubernetes says what mends a group of paths in a pod. What it prints is YAML.
+func (b *book) kubernetes(g []trouble, c circumstances) {
 	t := g[0]
 	switch remedyOf(t, c.id) {
 	case remedyOwner, remedyMode:
-		adviseVolume(g, c, add)
+		b.volume(g, c)
 	case remedyMount, remedyTmpfs:
+		where := ""
+		if t.place.kind == kindConfig {
+			where = " (mount the " + configName(t.place.driver) + " elsewhere)"
+		}
 		for _, p := range targetsOfImage(g) {
 			name := volumeName(p)
-			add("Kubernetes, in the pod's spec", "volumes: [{name: "+name+", emptyDir: {}}]")
-			add("and in the container", "volumeMounts: [{name: "+name+", mountPath: "+yaml(p)+"}]")
+			b.join("Kubernetes, in the pod's spec", "volumes: [", ", ", "{name: "+name+", emptyDir: {}}", "]")
+			b.join("and in the container"+where, "volumeMounts: [", ", ", "{name: "+name+", mountPath: "+yaml(p)+"}", "]")
 		}
 	case remedyWrite:
 		if t.place.kind == kindClaim || t.place.kind == kindEmptyDir || !has(t.mount.super, "ro") {
-			add("Kubernetes, in the container, without readOnly: true", "volumeMounts: [{name: "+ofVolume(t)+", mountPath: "+yaml(t.mount.point)+"}]")
+			b.add("Kubernetes, in the container, without readOnly: true", "volumeMounts: [{name: "+ofVolume(t)+", mountPath: "+yaml(t.mount.point)+"}]")
 			return
 		}
-		add("on the node", "the file system is read-only for everybody: look at its device and its driver")
+		b.add("on the node", "the file system is read-only for everybody: look at its device and its driver")
+	case remedyOther:
+		b.other(t, c)
 	case remedyServer:
-		adviseServer(g, c, add)
+		b.server(g, c)
 	case remedyLabel:
-		add("Kubernetes", "SELinux: leave securityContext.seLinuxOptions to the platform, or give the volume the label of the pod")
+		b.add("Kubernetes", "SELinux: leave securityContext.seLinuxOptions to the platform, or give the volume the label of the pod")
 	}
 }
 
-// adviseVolume lets a user into a volume: by the group where the kubelet can, which it cannot where
+// volume lets a user into a volume: by the group where the kubelet can, which it cannot where
 // the owner must be right, in a directory of the node, and where it has evidently tried.
-func adviseVolume(g []trouble, c circumstances, add func(string, ...string)) {
+func (b *book) volume(g []trouble, c circumstances) {
 	t := g[0]
+	if lets(t, c.id) {
+		b.add("Kubernetes, in the pod's spec", "securityContext: {supplementalGroups: ["+decimal(t.status.gid)+"]}")
+		return
+	}
 	if t.place.kind == kindNetwork || t.place.driver == "nfs" {
-		adviseServer(g, c, add)
+		b.server(g, c)
 		return
 	}
-	byGroup := t.place.kind != kindBind && !(len(c.id.groups) > 0 && !c.id.in(t.status.gid))
-	if t.want == wantOwn && t.at == t.mount.point && path.Dir(t.at) != "/" {
-		add("Kubernetes: the program must own the directory, and a volume's own directory stays root's. Mount it one higher, in the container",
+	owns := t.want == wantOwn
+	higher := owns && t.at == t.mount.point && path.Dir(t.at) != "/"
+	if higher {
+		b.add("Kubernetes: the program must own the directory, and a volume's own directory stays root's. Mount it one higher, in the container",
 			"volumeMounts: [{name: "+ofVolume(t)+", mountPath: "+yaml(path.Dir(t.at))+"}]")
-	} else if t.want == wantOwn {
-		byGroup = false
 	}
-	if byGroup {
-		add("Kubernetes, in the pod's spec", fsGroup(c))
+	given := slices.Contains(c.id.groups, t.status.gid)
+	if t.place.kind != kindBind && !given && (!owns || higher) {
+		b.add("Kubernetes, in the pod's spec", fsGroup(c))
+	}
+	switch {
+	case higher:
 		return
-	}
-	if t.place.kind == kindBind {
+	case t.place.kind == kindBind:
 		program, args := job(g, c)
-		note := "on the node (a hostPath; fsGroup has no effect on one)"
-		add(note, "sudo "+spelled(program, args, onOutside(g)))
+		b.add("on the node (a hostPath; fsGroup has no effect on one)", "sudo "+spelled(program, args, onOutside(g)))
+		b.add("or in the pod's spec, an init container"+initLegend(c), initContainer(g, c)...)
+	case owns || given:
+		b.add("Kubernetes, in the pod's spec, an init container"+initLegend(c), initContainer(g, c)...)
+	case len(c.id.groups) > 0:
+		b.add("or, where fsGroup is set and its driver does not heed it, an init container"+initLegend(c), initContainer(g, c)...)
 	}
-	add(orKubernetes(t)+"in the pod's spec, an init container"+imageLegend(c), initContainer(g, c)...)
 }
 
-func orKubernetes(t trouble) string {
-	if t.place.kind == kindBind {
-		return "or "
-	}
-	return "Kubernetes, "
-}
-
-func imageLegend(c circumstances) string {
+// initLegend explains a word of it, and says where such a container is not let in.
+func initLegend(c circumstances) string {
+	var says []string
 	if c.chown {
-		return " (IMAGE: this image)"
+		says = append(says, "IMAGE: this image")
 	}
-	return ""
+	if c.id.uid >= arbitraryFirst {
+		says = append(says, "restricted-v2 of OpenShift forbids it: then on the storage itself")
+	}
+	if len(says) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(says, "; ") + ")"
 }
 
 // fsGroup is a group that the kubelet gives the volume and the processes alike: the process's own,

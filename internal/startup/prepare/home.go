@@ -42,7 +42,7 @@ func usable(path string) bool {
 func makeHome(path string) bool {
 	for i := 1; i < len(path); i++ {
 		if path[i] == '/' {
-			_ = unix.Mkdir(path[:i], 0o755) // the last one tells
+			_ = unix.Mkdir(path[:i], 0o777) // the last one tells
 		}
 	}
 	return unix.Mkdir(path, 0o700) == nil && tryDir(path) == nil

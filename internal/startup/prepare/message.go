@@ -42,10 +42,9 @@ func message(troubles []trouble, c circumstances) string {
 		if len(lines)+1+len(a.lines) >= maxLines {
 			break
 		}
-		head := "  "
 		lines = append(lines, a.label+":")
 		for _, l := range a.lines {
-			lines = append(lines, head+l)
+			lines = append(lines, "  "+l)
 		}
 	}
 	if last != "" {
@@ -123,7 +122,10 @@ func looks(t trouble, id identity) string {
 	what := ""
 	switch look(t, id) {
 	case shapeFresh:
-		what = "empty, and nobody has given it to anybody yet"
+		what = "empty and root's: a new volume that nobody has been given"
+		if t.place.kind == kindImage || t.place.kind == kindBind || t.place.kind == kindTmpfs {
+			what = "empty and root's"
+		}
 		if !t.status.dir {
 			what = "root's file"
 		}
@@ -149,11 +151,11 @@ func looks(t trouble, id identity) string {
 	}
 	if t.want == wantInner {
 		in := t.inside
-		what = show(in.name) + " in it has owner " + owner(in.status) + ", mode " + octal(in.status.mode)
+		what = show(in.name) + " in it cannot be written"
 		if in.more > 0 {
-			what += ", and so do or alike " + strconv.Itoa(in.more) + " more"
+			what = show(in.name) + " and " + strconv.Itoa(in.more) + " more in it cannot be written"
 		}
-		what += ": " + innerLooks(t, id)
+		what += " (owner " + owner(in.status) + ", mode " + octal(in.status.mode) + "): " + innerLooks(t, id)
 	}
 	return what
 }

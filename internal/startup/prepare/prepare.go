@@ -74,9 +74,12 @@ func toStderr(text string) {
 }
 
 func (s *session) prepare(o startup.Order, env []string, who Who) ([]string, error) {
+	mask := unix.Umask(0o022)
 	if o.Umask != nil {
-		unix.Umask(int(*o.Umask))
+		mask = int(*o.Umask)
 	}
+	unix.Umask(mask &^ 0o700) // what is made now must be the running user's to use
+	defer unix.Umask(mask)
 	for _, dir := range o.Fill {
 		if err := s.fill(dir); err != nil {
 			return nil, err

@@ -269,7 +269,7 @@ func makeParents(p string) error {
 		if i < len(p) && p[i] != '/' {
 			continue
 		}
-		if err := unix.Mkdir(p[:i], 0o755); err != nil && err != unix.EEXIST {
+		if err := unix.Mkdir(p[:i], 0o777); err != nil && err != unix.EEXIST {
 			var st unix.Stat_t
 			if unix.Stat(p[:i], &st) != nil { // on a read-only file system EROFS comes before EEXIST
 				return err

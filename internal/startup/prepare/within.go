@@ -22,10 +22,11 @@ const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOE
 // which every uid with group 0 may use and nobody else; anything else could be changed under our
 // hands and gives a *foreign.
 func (s *session) openRun() (int, error) {
-	if err := unix.Mkdir(s.run, 0o700); err != nil && err != unix.EEXIST && err != unix.EROFS && err != unix.EACCES {
-		return -1, err
-	}
+	made := unix.Mkdir(s.run, 0o700)
 	fd, err := unix.Open(s.run, openDir, 0)
+	if err == unix.ENOENT && made != nil {
+		err = made
+	}
 	if err != nil {
 		return -1, err
 	}
