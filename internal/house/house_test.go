@@ -133,6 +133,28 @@ func TestEveryRoomIsListed(t *testing.T) {
 	}
 }
 
+// heavy is what would make a program that goes into images large or slow to start.
+var heavy = []string{"fmt", "net", "os/exec", "os/user", "log", "regexp", "encoding/json", "text/template"}
+
+// TestSmallProgram: what goes into images is made of account, its own rooms and golang.org/x/sys.
+func TestSmallProgram(t *testing.T) {
+	t.Parallel()
+	deps := importsOf(t)["unroot/cmd/unroot-init"]
+	if len(deps) == 0 {
+		t.Fatal("unroot-init is gone")
+	}
+	for _, dep := range deps {
+		first, _, _ := strings.Cut(dep, "/")
+		switch {
+		case slices.Contains(heavy, dep):
+			t.Errorf("unroot-init imports %s: it would grow", dep)
+		case dep == "unroot/internal/account", inRoom(dep, "startup") && dep != "unroot/internal/startup/program":
+		case first == "unroot", strings.Contains(first, ".") && !strings.HasPrefix(dep, "golang.org/x/sys/"):
+			t.Errorf("unroot-init imports %s: it is made of account, its own rooms and golang.org/x/sys", dep)
+		}
+	}
+}
+
 type listed struct {
 	ImportPath string
 	Imports    []string
