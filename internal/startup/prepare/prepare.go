@@ -26,10 +26,18 @@ func (r *Refusal) Error() string { return r.Text }
 // Prepare does what an order asks of the moment before the start, as the running user and never as
 // anybody else: the umask, which is the whole process's and is inherited; what directories lack of
 // their content in the image; private files; a home; and the test of what must be writable. It gives
-// the environment for the program. The error is a *Refusal where the start must not go on. What is
-// worth a word and stops nothing goes to standard error.
-func Prepare(o startup.Order, env []string, who Who) ([]string, error) {
-	return newSession(env).prepare(o, env, who)
+// the environment with HOME. The error is a *Refusal where the start must not go on. What is worth a
+// word and stops nothing goes to standard error.
+func Prepare(o startup.Order, env []string) ([]string, error) {
+	return newSession(env).prepare(o, env)
+}
+
+// Named gives an environment that names who runs: USER and LOGNAME, where they are missing or empty,
+// and for an order with Java, where getpwuid does not know the uid, the home and the name in
+// JAVA_TOOL_OPTIONS. It wants the environment that Prepare gave; whoever answers for the uid may be
+// started between the two, since it must know HOME.
+func Named(o startup.Order, env []string, who Who) []string {
+	return environment(env, settings{name: who.Name, java: o.Java && !who.Known})
 }
 
 // session is one start: who runs, where things stand, and what did not hold.
@@ -73,7 +81,7 @@ func toStderr(text string) {
 	_, _ = unix.Write(2, []byte("unroot-init: "+text+"\n")) // there is nobody else to tell
 }
 
-func (s *session) prepare(o startup.Order, env []string, who Who) ([]string, error) {
+func (s *session) prepare(o startup.Order, env []string) ([]string, error) {
 	mask := unix.Umask(0o022)
 	if o.Umask != nil {
 		mask = int(*o.Umask)
@@ -104,5 +112,5 @@ func (s *session) prepare(o startup.Order, env []string, who Who) ([]string, err
 		}
 		s.tell(text)
 	}
-	return environment(env, settings{home: home, name: who.Name, java: o.Java && !who.Known}), nil
+	return environment(env, settings{home: home}), nil
 }

@@ -108,8 +108,8 @@ func (s *start) prepare(e *ended) {
 		e.Broken = err.Error()
 		return
 	}
-	env, err := Prepare(o, s.Env, s.Who)
-	e.Env = env
+	env, err := Prepare(o, s.Env)
+	e.Env = Named(o, env, s.Who)
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
 		e.Refusal = refusal.Text
