@@ -26,7 +26,7 @@ import (
 // A cached index guards against half-written and damaged files, not against someone who may write
 // the cache: a quick checksum is enough.
 const (
-	indexMagic    = "unrtidx\x03"
+	indexMagic    = "unrtidx\x04"
 	checksumBytes = 8
 )
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"unroot/internal/rootfs"
+	"unroot/internal/startup/libc"
 )
 
 // What is known to matter only later must be kept now. These tables say which contents are; "*"
@@ -210,7 +211,12 @@ func (k *keeper) elf(e *rootfs.Entry, sparse bool, head []byte, r io.Reader) err
 	f.ELF = true
 	interp := elfInterp(head)
 	f.Interp = interp.within(head, 0)
-	if sparse || !isProgram(e) {
+	switch {
+	case sparse:
+		return nil
+	case libc.Is(path.Base(e.Path)):
+		return k.libc(e, head, r)
+	case !isProgram(e):
 		return nil
 	}
 	k.mentions.start(k.buf, len(head))
@@ -223,6 +229,22 @@ func (k *keeper) elf(e *rootfs.Entry, sparse bool, head []byte, r io.Reader) err
 		return fmt.Errorf("content of %q: %w", e.Path, k.mentions.err)
 	}
 	f.Mentions = k.afford(k.mentions.found)
+	return nil
+}
+
+// libc keeps whether a C library asks a name service cache daemon, as a mention of the daemon's socket: the
+// path itself may be in pieces.
+func (k *keeper) libc(e *rootfs.Entry, head []byte, r io.Reader) error {
+	k.mentions.start(k.buf, len(head))
+	for more := true; more; more = k.mentions.more(r, e.Size) {
+		if window, _ := k.mentions.window(); libc.AsksNscd(window) {
+			e.Facts.Mentions = []string{libc.Socket}
+			break
+		}
+	}
+	if k.mentions.err != nil {
+		return fmt.Errorf("content of %q: %w", e.Path, k.mentions.err)
+	}
 	return nil
 }
 

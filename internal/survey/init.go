@@ -7,6 +7,7 @@ import (
 
 	"unroot/internal/image"
 	"unroot/internal/startup"
+	"unroot/internal/startup/libc"
 )
 
 // InitOf is what unroot-init is told to do in an image that starts with it, and the command line that
@@ -27,10 +28,6 @@ type Lookup struct {
 	Names   startup.Names
 }
 
-// nscdSocket is what a C library has in it that asks a name service cache daemon: glibc's nscd/nscd-client.h
-// and musl's passwd/nscd_query.c have the same. Fedora, RHEL 10 and SLE 16 build glibc without it.
-const nscdSocket = "/var/run/nscd/socket"
-
 // Lookup looks at the C libraries of the image. Where one of them asks a daemon, that is the way: it
 // serves static programs too. Where there are some and none asks, it is nss_wrapper, if the image has it.
 func (s *Survey) Lookup() Lookup {
@@ -39,12 +36,12 @@ func (s *Survey) Lookup() Lookup {
 		switch name := path.Base(node.Path()); {
 		case strings.HasPrefix(name, "libnss_wrapper.so"):
 			wrapper = node.Path()
-		case isLibc(name):
+		case libc.Is(name):
 			facts := node.Entry().Facts
 			if facts == nil || !facts.ELF {
 				continue
 			}
-			if slices.Contains(facts.Mentions, nscdSocket) {
+			if slices.Contains(facts.Mentions, libc.Socket) {
 				return Lookup{node.Path(), startup.NamesNscd}
 			}
 			deaf = node.Path()
@@ -57,8 +54,4 @@ func (s *Survey) Lookup() Lookup {
 		return Lookup{wrapper, startup.NamesWrapper}
 	}
 	return Lookup{deaf, startup.NamesOff}
-}
-
-func isLibc(name string) bool {
-	return name == "libc.so.6" || strings.HasPrefix(name, "ld-musl-") || strings.HasPrefix(name, "libc.musl-")
 }
