@@ -88,6 +88,7 @@ func (b *book) owner(g []trouble, c circumstances, docker, podman bool) {
 	default:
 		if docker {
 			b.add(label(", once", true, false)+legend(g, c), once("docker", g, c))
+			b.keepEmpty(g)
 		}
 		if podman {
 			b.add("Podman, once"+legend(g, c), once("podman", g, c))
@@ -100,6 +101,16 @@ func (b *book) owner(g []trouble, c circumstances, docker, podman bool) {
 		b.add("or Podman gives it to the user at every start", "podman run -v "+shell(source(g[0])+":"+g[0].mount.point+":U")+" …")
 	}
 	b.runAs(g, c, docker, podman)
+}
+
+// keepEmpty keeps Docker from giving an empty volume the owner of the image's directory again, which
+// it does at every start (moby, copyExistingContents).
+func (b *book) keepEmpty(g []trouble) {
+	t := g[0]
+	if t.place.kind != kindVolume || t.place.sub != "" || t.at != t.mount.point || !t.inside.empty || !t.status.dir {
+		return
+	}
+	b.add("and, as long as it is empty, keep Docker from undoing that", "docker run -v "+shell(source(t)+":"+t.mount.point+":nocopy")+" …      Compose: volume: {nocopy: true}")
 }
 
 // host changes the owner where the files are. What the host calls a user may differ.
@@ -163,7 +174,11 @@ func (b *book) mountTmpfs(point string, g []trouble, c circumstances, docker, po
 		b.join("Compose", "tmpfs: [", ", ", yaml(options), "]")
 	}
 	if podman {
-		b.join("Podman", "podman run", "", " --mount "+shell("type=tmpfs,destination="+point+",U=true"), " …")
+		more := ""
+		if g[0].want == wantRun { // Podman copies the image's directories into a tmpfs, and loses bits of their modes
+			more = ",notmpcopyup"
+		}
+		b.join("Podman", "podman run", "", " --mount "+shell("type=tmpfs,destination="+point+",U=true"+more), " …")
 	}
 }
 
