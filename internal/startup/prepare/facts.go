@@ -47,6 +47,7 @@ type trouble struct {
 	error   string // the kernel's word
 	at      string // path, or what is there of it: links resolved
 	status  status // of at
+	unknown bool   // not even that could be asked
 	inside  contents
 	mount   mount
 	place   place

@@ -93,7 +93,10 @@ func describe(t trouble, c circumstances) []string {
 			first += "at " + show(t.at) + ", "
 		}
 	}
-	first += "owner " + owner(t.status) + ", mode " + octal(t.status.mode) + ": " + looks(t, c.id)
+	if !t.unknown {
+		first += "owner " + owner(t.status) + ", mode " + octal(t.status.mode) + ": "
+	}
+	first += looks(t, c.id)
 	out := []string{first, "    " + mountWords(t, c)}
 	if t.note != "" {
 		out[1] += "; " + t.note

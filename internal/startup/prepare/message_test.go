@@ -113,7 +113,7 @@ var messages = []struct {
 		[]trouble{{path: "/data\nx", status: rootDir, inside: empty}}},
 	{"gone", fixed, onDocker,
 		"700 600 0:80 / /data rw - nfs4 files.example:/export/app rw,addr=10.0.0.1",
-		[]trouble{{path: "/data", failure: failGone, error: "stale file handle", status: rootDir}}},
+		[]trouble{{path: "/data", failure: failGone, error: "stale file handle", unknown: true}}},
 	{"podman-volume", arbitrary, onPodman,
 		"700 600 8:1 /var/lib/containers/storage/volumes/data/_data /data rw - ext4 /dev/sda1 rw",
 		[]trouble{{path: "/data", status: rootDir, inside: data}}},

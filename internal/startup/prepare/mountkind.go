@@ -123,9 +123,7 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 
 // engineFiles are where engines keep the files that they mount into every container; what is cut off
 // in front tells where the file system is mounted on the host.
-var engineFiles = [...]string{
-	"/var/lib/docker/containers/", "/var/lib/containers/storage/", "/run/containers/storage/",
-}
+var engineFiles = [...]string{"/var/lib/docker/containers/", "/run/containers/storage/"}
 
 // onHost gives the host's path of the directory that a mount shows. Its file system may be mounted
 // anywhere on the host; where an engine's file for /etc/hosts or the like comes from the same one,

@@ -134,6 +134,7 @@ func TestPrivateFileWhere(t *testing.T) {
 		{name: "a planted link", world: []string{"/run/unroot/etc -> /tmp"}, refuses: []string{"/run/unroot/etc", "is not a directory"}},
 		{name: "a planted directory", world: []string{"/run/unroot/etc/ 0777 7:0"}, refuses: []string{"/run/unroot/etc", "has owner 7:0"}},
 		{name: "a planted link at the end", world: []string{"/run/unroot/etc/ 0700 1000700000:0", "/run/unroot/etc/monit/ 0700 1000700000:0", "/run/unroot/etc/monit/monitrc -> /tmp/victim"}, there: true},
+		{name: "no room", mounts: []string{"tmpfs /run mode=0775 nr_inodes=4"}, refuses: []string{"copying /etc/monit/monitrc into /run/unroot: no space left on device", "make room"}},
 		{name: "no seed", remove: "/usr/share/unroot-init/etc", refuses: []string{"/usr/share/unroot-init/etc/monit/monitrc", "mount nothing over"}},
 		{name: "the user's own, good", world: []string{"/mine 0600 1000700000:0 mine", "/run/unroot/etc/monit/monitrc 0644 0:0"}, mounts: []string{"bind /mine /run/unroot/etc/monit/monitrc"}},
 		{name: "the user's own, root's", world: []string{"/mine 0644 0:0 mine", "/run/unroot/etc/monit/monitrc 0644 0:0"}, mounts: []string{"bind /mine /run/unroot/etc/monit/monitrc"},

@@ -40,7 +40,6 @@ type start struct {
 	Args     []string // of unroot-init
 	Env      []string
 	Who      Who
-	Caps     bool // stays with the capabilities of root
 }
 
 // ended is what came of it.
@@ -197,7 +196,7 @@ func (w *world) make(lines ...string) {
 func (w *world) start(s start) ended {
 	w.t.Helper()
 	s.Root = w.root
-	if s.UID == 0 && !s.Caps {
+	if s.UID == 0 {
 		s.UID = 1000700000
 	}
 	spec, err := json.Marshal(s)

@@ -81,9 +81,17 @@ func (s *session) add(p string, w want, err error) {
 	t := trouble{path: p, want: w, failure: failureOf(err), error: err.Error(), at: p}
 	var st unix.Stat_t
 	for e := unix.Stat(t.at, &st); e != nil && t.at != "/"; e = unix.Stat(t.at, &st) {
+		if e != unix.ENOENT && e != unix.ENOTDIR && e != unix.EACCES { // what is mounted does not answer
+			t.unknown = true
+			break
+		}
 		t.at = path.Dir(t.at)
 	}
-	t.at, t.mount = s.mountOf(t.at)
+	if t.unknown {
+		t.mount, _ = over(s.mounts(), t.at)
+	} else {
+		t.at, t.mount = s.mountOf(t.at)
+	}
 	t.status, t.place = stat(&st), identify(t.mount, s.mounts())
 	if t.status.dir {
 		t.inside = s.lookInto(t.at)
@@ -157,8 +165,8 @@ func (s *session) innerWritable(p string) {
 	at, m := s.mountOf(p)
 	t := trouble{path: p, want: wantInner, at: at, status: stat(&st), inside: inside, mount: m, place: identify(m, s.mounts())}
 	switch t.place.kind {
-	case kindImage, kindConfig, kindKernel:
-		return // what the image has so is its own matter
+	case kindImage, kindConfig, kindKernel, kindTmpfs, kindEmptyDir:
+		return // what the image has so is its own matter, and nothing older leaves anything in what lives as long as the container
 	}
 	for _, other := range s.mounts() {
 		if rest, ok := below(other.point, at); ok && rest != "" {
