@@ -3,7 +3,6 @@
 package process
 
 import (
-	"errors"
 	"strings"
 	"syscall"
 
@@ -83,7 +82,7 @@ func attempt(argv, list []string, path string, start func(path string, argv []st
 	var refused *Failure
 	for _, file := range list {
 		err := start(file, argv)
-		if errors.Is(err, syscall.ENOEXEC) && foreign(file) == "" && usable(file) == nil {
+		if err == error(syscall.ENOEXEC) && foreign(file) == "" && usable(file) == nil {
 			if other := start(shell, append([]string{shell, file}, argv[1:]...)); other == nil {
 				err = nil
 			}
@@ -91,8 +90,8 @@ func attempt(argv, list []string, path string, start func(path string, argv []st
 		if err == nil {
 			return nil
 		}
-		var errno syscall.Errno
-		if !errors.As(err, &errno) {
+		errno, plain := err.(syscall.Errno)
+		if !plain { // not what execve(2) said, but what somebody did before
 			return &Failure{Code: startup.ExitOwn, Text: "starting " + file + ": " + err.Error(), Err: err}
 		}
 		f := explain(name, file, errno)

@@ -29,8 +29,8 @@ func terminal() bool {
 func foreground(run func(path string, argv, env []string) (int, error)) func(path string, argv, env []string) (int, error) {
 	return func(path string, argv, env []string) (int, error) {
 		pid, err := run(self(), append([]string{stageName, path}, argv...), env)
-		if err == nil {
-			return pid, nil
+		if _, plain := err.(syscall.Errno); err == nil || !plain {
+			return pid, err
 		}
 		return run(path, argv, env) // without the terminal rather than not at all
 	}
