@@ -13,6 +13,7 @@ const (
 	bpfGoto    = 0x05 // BPF_JMP | BPF_JA
 	bpfEqual   = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
 	bpfAtLeast = 0x35 // BPF_JMP | BPF_JGE | BPF_K
+	bpfBits    = 0x45 // BPF_JMP | BPF_JSET | BPF_K
 	bpfReturn  = 0x06 // BPF_RET | BPF_K
 )
 

@@ -16,11 +16,11 @@ func (c *call) file() answer {
 		return byKernel
 	}
 	who := c.believes().asks()
-	err, ok := c.s.files.answer(&which, c.tid, &c.args, &who, c)
+	v, err, ok := c.s.files.answer(&which, c.tid, &c.args, &who, c)
 	if !ok {
 		return byKernel
 	}
-	return failed(err)
+	return answer{value: v, err: err}
 }
 
 // getsockopt tells who is at the other end of a socket.

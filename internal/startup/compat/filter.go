@@ -20,9 +20,11 @@ const (
 
 // equals is a comparison of the low half of an argument: the kernel takes what is compared here as int.
 type equals struct {
-	arg   uint8
+	arg   uint8 // with anyBit: one of the value's bits is set, instead
 	value uint32
 }
+
+const anyBit = 0x80
 
 // entry is what a filter does with one call of one ABI, if one of the alternatives holds (in each, all
 // comparisons); without alternatives, always. Otherwise the kernel has it.
@@ -84,8 +86,12 @@ func (a *assembler) alternatives(when [][]equals, yes, otherwise place) place {
 	for i := len(when) - 1; i >= 0; i-- {
 		at := yes
 		for j := len(when[i]) - 1; j >= 0; j-- {
-			a.branch(bpfEqual, when[i][j].value, at, otherwise)
-			at = a.load(dataArgs + 8*uint32(when[i][j].arg))
+			code := uint16(bpfEqual)
+			if when[i][j].arg&anyBit != 0 {
+				code = bpfBits
+			}
+			a.branch(code, when[i][j].value, at, otherwise)
+			at = a.load(dataArgs + 8*uint32(when[i][j].arg&^anyBit))
 		}
 		otherwise = at
 	}

@@ -19,6 +19,10 @@ const (
 	opStat fileOp = iota + 1
 	opChown
 	opChmod
+	opOpen  // which may make it
+	opMkdir // and the next ones make it
+	opMknod
+	opSymlink
 )
 
 // arg is the number of an argument; none: the call has no such argument.
@@ -36,7 +40,8 @@ type fileCall struct {
 	link   bool   // a symbolic link at the end of the path is meant itself
 	out    arg    // where the result goes
 	layout layout // its shape
-	value  arg    // uid with the gid behind it; or the mode
+	value  arg    // uid with the gid behind it; the mode; what a symbolic link holds
+	how    arg    // flags of open(2); none: those of creat(2)
 	short  bool   // ids have 16 bits, as they had before Linux 2.4
 }
 
@@ -68,6 +73,37 @@ func changeAt(op fileOp, flags arg) fileCall {
 	return fileCall{op: op, dir: 0, path: 1, fd: none, flags: flags, out: none, value: 2}
 }
 
+func makePath(op fileOp, value arg) fileCall {
+	return fileCall{op: op, dir: none, path: 0, fd: none, flags: none, out: none, value: value, how: none}
+}
+
+func openPath() fileCall {
+	c := makePath(opOpen, 2)
+	c.how = 1
+	return c
+}
+
+func makeSymlink() fileCall {
+	c := makePath(opSymlink, 0)
+	c.path = 1
+	return c
+}
+
+// makeAt is a call with a directory in front.
+func makeAt(c fileCall) fileCall {
+	c.dir, c.path = 0, c.path+1
+	switch c.op {
+	case opSymlink:
+		c.dir = 1
+	default:
+		c.value++
+	}
+	if c.how != none {
+		c.how++
+	}
+	return c
+}
+
 // fchmodat2 has this number on every machine: since Linux 5.1 new calls do.
 const nrFchmodat2 = 452
 
@@ -83,14 +119,14 @@ func fileCallOf(a fileABI, nr uint32) (fileCall, bool) {
 		if call, ok := fileCallOld(nr, layout386Wide); ok {
 			return call, true
 		}
-		return fileCallNew(nr, [...]uint32{300, 383, 298, 306}, layout386Wide)
+		return fileCallNew(nr, [...]uint32{300, 383, 298, 306, 295, 296, 297, 304}, layout386Wide)
 	case fileARM64:
 		return fileCallARM64(nr)
 	case fileARM:
 		if call, ok := fileCallOld(nr, layoutARMWide); ok {
 			return call, true
 		}
-		return fileCallNew(nr, [...]uint32{327, 397, 325, 333}, layoutARMWide)
+		return fileCallNew(nr, [...]uint32{327, 397, 325, 333, 322, 323, 324, 331}, layoutARMWide)
 	}
 	return fileCall{}, false
 }
@@ -98,12 +134,20 @@ func fileCallOf(a fileABI, nr uint32) (fileCall, bool) {
 // fileCallAMD64 is after arch/x86/entry/syscalls/syscall_64.tbl.
 func fileCallAMD64(nr uint32) (fileCall, bool) {
 	switch nr {
+	case 2:
+		return openPath(), true
 	case 4:
 		return statPath(layoutAMD64, false), true
 	case 5:
 		return statFD(layoutAMD64), true
 	case 6:
 		return statPath(layoutAMD64, true), true
+	case 83:
+		return makePath(opMkdir, 1), true
+	case 85:
+		return makePath(opOpen, 1), true
+	case 88:
+		return makeSymlink(), true
 	case 90:
 		return changePath(opChmod, false, false), true
 	case 91:
@@ -114,8 +158,10 @@ func fileCallAMD64(nr uint32) (fileCall, bool) {
 		return changeFD(opChown, false), true
 	case 94:
 		return changePath(opChown, true, false), true
+	case 133:
+		return makePath(opMknod, 1), true
 	}
-	return fileCallNew(nr, [...]uint32{262, 332, 260, 268}, layoutAMD64)
+	return fileCallNew(nr, [...]uint32{262, 332, 260, 268, 257, 258, 259, 266}, layoutAMD64)
 }
 
 // fileCallARM64 is after include/uapi/asm-generic/unistd.h.
@@ -128,12 +174,12 @@ func fileCallARM64(nr uint32) (fileCall, bool) {
 	case 80:
 		return statFD(layoutGeneric), true
 	}
-	return fileCallNew(nr, [...]uint32{79, 291, 54, 53}, layoutGeneric)
+	return fileCallNew(nr, [...]uint32{79, 291, 54, 53, 56, 34, 33, 36}, layoutGeneric)
 }
 
-// fileCallNew is the calls that take a directory; at has the numbers of fstatat, statx, fchownat and
-// fchmodat.
-func fileCallNew(nr uint32, at [4]uint32, l layout) (fileCall, bool) {
+// fileCallNew is the calls that take a directory; at has the numbers of fstatat, statx, fchownat,
+// fchmodat, openat, mkdirat, mknodat and symlinkat.
+func fileCallNew(nr uint32, at [8]uint32, l layout) (fileCall, bool) {
 	switch nr {
 	case at[0]:
 		return statAt(l), true
@@ -143,6 +189,14 @@ func fileCallNew(nr uint32, at [4]uint32, l layout) (fileCall, bool) {
 		return changeAt(opChown, 4), true
 	case at[3]:
 		return changeAt(opChmod, none), true
+	case at[4]:
+		return makeAt(openPath()), true
+	case at[5]:
+		return makeAt(makePath(opMkdir, 1)), true
+	case at[6]:
+		return makeAt(makePath(opMknod, 1)), true
+	case at[7]:
+		return makeAt(makeSymlink()), true
 	}
 	return fileCall{}, false
 }
@@ -150,10 +204,20 @@ func fileCallNew(nr uint32, at [4]uint32, l layout) (fileCall, bool) {
 // fileCallOld is what i386 and arm have had under the same numbers since their beginnings.
 func fileCallOld(nr uint32, wide layout) (fileCall, bool) {
 	switch nr {
+	case 5:
+		return openPath(), true
+	case 8:
+		return makePath(opOpen, 1), true
+	case 14:
+		return makePath(opMknod, 1), true
 	case 15:
 		return changePath(opChmod, false, false), true
 	case 16:
 		return changePath(opChown, true, true), true
+	case 39:
+		return makePath(opMkdir, 1), true
+	case 83:
+		return makeSymlink(), true
 	case 94:
 		return changeFD(opChmod, false), true
 	case 95:
@@ -192,6 +256,20 @@ func fileCalls(a fileABI) []uint32 {
 		}
 	}
 	return numbers
+}
+
+// Flags of open(2) that may make a file; they have the same bits everywhere here.
+const (
+	openCreate  = 0o100
+	openTmpfile = 0o20000000 // without O_DIRECTORY, which O_TMPFILE has in it
+)
+
+// asks tells which argument must have one of which bits for the call to be of interest; none: it always is.
+func (c *fileCall) asks() (n arg, bits uint32) {
+	if c.op == opOpen {
+		return c.how, openCreate | openTmpfile
+	}
+	return none, 0
 }
 
 // ids reads the uid and the gid that a call gives a file. In 16 bits, all ones is "unchanged" too:

@@ -39,6 +39,8 @@ type files struct {
 	mounts   fileID // the namespace of its mounts
 	pids     fileID // the namespace of its process ids
 	own      [3]fileID
+	umask    uint32 // the supervisor's
+	exact    bool   // files are made for whoever is not the default maker
 }
 
 // question is a call that is being answered.
@@ -88,6 +90,7 @@ func (f *files) done(q *question) {
 func newFiles() *files {
 	f := &files{uid: uint32(unix.Getuid()), gid: uint32(unix.Getgid())}
 	f.makers.start = coarseNow()
+	f.umask, f.exact = threadStatus(uint32(unix.Gettid()), "Umask:", 8), makesExactly()
 	f.proc = idOf("/proc").dev
 	f.root, f.mounts, f.pids = idOf("/"), idOf("/proc/self/ns/mnt"), idOf("/proc/self/ns/pid")
 	for i, path := range [...]string{"/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"} {
@@ -131,10 +134,20 @@ func (f *files) seen(uid, gid uint32) {
 
 // answer does a call for a thread. It gives false where the kernel is to do it: where it fails, and
 // where its answer is what the process believes anyhow.
-func (f *files) answer(c *fileCall, tid uint32, args *[6]uint64, who *asker, m memory) (unix.Errno, bool) {
+func (f *files) answer(c *fileCall, tid uint32, args *[6]uint64, who *asker, m memory) (value int64, errno unix.Errno, ok bool) {
 	q := f.question()
 	defer f.done(q)
 	q.fileCall, q.tid, q.args, q.who, q.memory, q.flags = c, tid, args, who, m, 0
+	if c.op >= opOpen {
+		return f.make(q)
+	}
+	errno, ok = f.change(q)
+	return 0, errno, ok
+}
+
+// change is an answer about a file that is there.
+func (f *files) change(q *question) (unix.Errno, bool) {
+	who := q.who
 	if err := q.locate(); err != 0 {
 		return 0, q.op == opChown && who.chown && unseen(err)
 	}
@@ -194,7 +207,7 @@ func (f *files) believe(q *question) {
 	if q.owner.uid != f.uid {
 		return
 	}
-	uid, gid := f.makers.of(q.id.birth, q.who.uid, q.who.gid)
+	uid, gid := f.makers.of(q.id.birth, q.who.uid, q.who.gid, f.exact && q.real.mode()&typeMask != typeSocket)
 	q.owner.uid = uid
 	if q.owner.gid == f.gid {
 		q.owner.gid = gid
@@ -223,7 +236,7 @@ func (q *question) locate() unix.Errno {
 		}
 		nofollow, empty = flags&atNofollow != 0, flags&atEmpty != 0
 	}
-	path, err := q.readPath(empty)
+	path, err := q.readText(q.args[q.path], empty)
 	switch {
 	case err != 0:
 		return err
@@ -255,9 +268,8 @@ func (c *fileCall) mayFlags() uint32 {
 	return 0
 }
 
-// readPath reads a path. No path at all is an empty one where that is allowed, as since Linux 6.11.
-func (q *question) readPath(empty bool) ([]byte, unix.Errno) {
-	addr := q.args[q.path]
+// readText reads a path, or what a symbolic link is to hold. No path at all is an empty one where that is allowed, as since Linux 6.11.
+func (q *question) readText(addr uint64, empty bool) ([]byte, unix.Errno) {
 	if addr == 0 && empty {
 		return nil, 0
 	}

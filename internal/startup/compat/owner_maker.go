@@ -38,9 +38,14 @@ func (m *makers) note(uid, gid uint32, now func() int64) {
 // The time of a birth and of an identity come from one coarse clock (current_time() in the kernel,
 // CLOCK_REALTIME_COARSE), so that a file made after a change of identity never looks older than it.
 // The reverse is not so: within one tick both may have made it.
-func (m *makers) of(born int64, uid, gid uint32) (owner, group uint32) {
+//
+// exact says that what others than the first make is kept otherwise (files.make): all else is the first's.
+func (m *makers) of(born int64, uid, gid uint32, exact bool) (owner, group uint32) {
 	if born == 0 || born < m.start {
 		return uid, gid
+	}
+	if exact && len(m.seen) > 0 {
+		return m.seen[0].uid, m.seen[0].gid
 	}
 	first := -1
 	for i := range m.seen {

@@ -18,10 +18,11 @@ const (
 	groupX  = 0o0010
 	modeAll = 0o7777
 
-	typeMask = 0o170000
-	typeFile = 0o100000
-	typeDir  = 0o040000
-	typeLink = 0o120000
+	typeMask   = 0o170000
+	typeFile   = 0o100000
+	typeDir    = 0o040000
+	typeLink   = 0o120000
+	typeSocket = 0o140000
 )
 
 // noID is the id that means "unchanged" in chown(2).

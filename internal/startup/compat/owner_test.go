@@ -81,9 +81,12 @@ func TestMakers(t *testing.T) {
 		{250, 5, 6, 0, 0, "5 came later"},
 		{350, 77, 78, 0, 0, "77 was never seen"},
 	} {
-		if uid, gid := m.of(test.born, test.uid, test.gid); uid != test.wantUID || gid != test.wantGID {
+		if uid, gid := m.of(test.born, test.uid, test.gid, false); uid != test.wantUID || gid != test.wantGID {
 			t.Errorf("%s: %d:%d, want %d:%d", test.why, uid, gid, test.wantUID, test.wantGID)
 		}
+	}
+	if uid, gid := m.of(250, 33, 34, true); uid != 0 || gid != 0 {
+		t.Errorf("what nobody else is known to have made is %d:%d's", uid, gid)
 	}
 	for i := range uint32(1000) {
 		m.note(1000+i, 0, clock)
@@ -140,14 +143,14 @@ func TestModes(t *testing.T) {
 
 func TestFileCalls(t *testing.T) {
 	t.Parallel()
-	for abi, want := range map[fileABI]int{fileAMD64: 13, file386: 19, fileARM64: 8, fileARM: 19} {
+	for abi, want := range map[fileABI]int{fileAMD64: 22, file386: 28, fileARM64: 12, fileARM: 28} {
 		got := fileCalls(abi)
 		if !slices.IsSorted(got) || len(got) != want {
 			t.Errorf("ABI %d: %v", abi, got)
 		}
 		for _, nr := range got {
 			call, _ := fileCallOf(abi, nr)
-			if (call.path == none) == (call.fd == none) || (call.op == opStat) != (call.out != none) || (call.op == opStat) == (call.value != none) {
+			if (call.path == none) == (call.fd == none) || (call.op == opStat) != (call.out != none) || (call.op == opStat) == (call.value != none) || call.op >= opOpen && call.path == none {
 				t.Errorf("ABI %d, call %d: %+v", abi, nr, call)
 			}
 		}

@@ -37,7 +37,7 @@ func getsockoptOf(a fileABI) uint32 {
 // SO_PEERGROUPS, SO_PEERPIDFD and SCM_CREDENTIALS tell the kernel's truth. To send ids with a message
 // that are only believed gives EPERM: an answer would have to send on behalf of the process, from
 // another process id, which receivers look at as well.
-func (f *files) peer(pid uint32, args *[6]uint64, m memory, believed func(pid int32) (uid, gid uint32, ok bool)) bool {
+func (f *files) peer(tid uint32, args *[6]uint64, m memory, believed func(pid int32) (uid, gid uint32, ok bool)) bool {
 	if uint32(args[1]) != solSocket || uint32(args[2]) != soPeercred {
 		return false
 	}
@@ -46,7 +46,7 @@ func (f *files) peer(pid uint32, args *[6]uint64, m memory, believed func(pid in
 		return false
 	}
 	length := int32(get32(size[:], 0))
-	real, ok := f.realPeer(pid, int32(args[0]))
+	real, ok := f.realPeer(tid, int32(args[0]))
 	if length < 0 || !ok || real.uid != f.uid {
 		return false
 	}
@@ -60,12 +60,16 @@ func (f *files) peer(pid uint32, args *[6]uint64, m memory, believed func(pid in
 	return m.write(args[3], told) == nil && m.write(args[4], room[:]) == nil
 }
 
-// realPeer asks the kernel, through a copy of the descriptor.
-func (f *files) realPeer(pid uint32, fd int32) (ucred, bool) {
-	if !has(nil, pid, "/ns/pid", f.pids) {
+// realPeer asks the kernel, through a copy of the descriptor. A thread that is not the first of its
+// process has its descriptors from it, mostly, and before Linux 6.9 only that one is a pidfd for.
+func (f *files) realPeer(tid uint32, fd int32) (ucred, bool) {
+	if !has(nil, tid, "/ns/pid", f.pids) {
 		return ucred{}, false // process ids have another meaning there
 	}
-	process, err := unix.PidfdOpen(int(pid), 0)
+	process, err := unix.PidfdOpen(int(tid), 0)
+	if err != nil {
+		process, err = unix.PidfdOpen(int(threadStatus(tid, "Tgid:", 10)), 0)
+	}
 	if err != nil {
 		return ucred{}, false
 	}

@@ -86,6 +86,14 @@ var simpleRules = [...]rule{
 	}},
 }
 
+// when is the alternative in which a call on a file is of interest: an open that may make one.
+func (c *fileCall) when() [][]equals {
+	if n, bits := c.asks(); n != none {
+		return [][]equals{{{uint8(n) | anyBit, bits}}}
+	}
+	return nil
+}
+
 // entries is what the filter of a step does with the calls of an ABI.
 func entries(step startup.Compat, a fileABI) []entry {
 	var list []entry
@@ -102,7 +110,7 @@ func entries(step startup.Compat, a fileABI) []entry {
 		c, _ := fileCallOf(a, nr)
 		switch {
 		case step == startup.CompatConsistent:
-			list = append(list, entry{nr: nr, reply: replyAsk})
+			list = append(list, entry{nr: nr, when: c.when(), reply: replyAsk})
 		case c.op == opChown:
 			list = append(list, entry{nr: nr, reply: replySuccess})
 		}

@@ -1,0 +1,78 @@
+//go:build linux && amd64
+
+package compat
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"unroot/internal/oracle"
+)
+
+// A tree that scripts start with, and what they end with: every file with its owner.
+const (
+	makeTree = "umask 022; mkdir -p d/e; echo f >d/f; echo g >d/e/g; ln -s f d/l\n"
+	showTree = "\nfind . | sort | xargs stat -c '%n %u:%g %a %F'"
+)
+
+// ownerScripts is what people do with owners, by the program that does it.
+var ownerScripts = map[string]string{
+	"chown": makeTree + `chown -R 33:34 d; chown -h 5:6 d/l` + showTree,
+	"chgrp": makeTree + `chgrp -R 7 d; chown --from=0:7 9 d/f; chown --from=33 1 d/f; chown --reference=d/f d/e` + showTree,
+	"ls": makeTree + `chown -R 33:34 d; ls -lnR --time-style=+ d | grep -v ^total | awk '{print $1,$3,$4,$6}'
+		ls -nd d | awk '{print $3,$4}'`,
+	"find": makeTree + `chown 33 d/f; chgrp 34 d/e; find d -user 33; find d -group 34; find d ! -user 33 | sort
+		find d -uid 0 -exec chown 44 {} +` + showTree,
+	"tar": makeTree + `chown -R 33:34 d; chown 5 d/f; tar cf t --sort=name d; tar tvf t --numeric-owner | awk '{print $1,$2,$6}'
+		mkdir x; tar xf t -C x --same-owner --numeric-owner; rm t` + showTree,
+	"bsdtar":  makeTree + `chown -R 33:34 d; bsdtar cf t d; mkdir x; bsdtar xpf t -C x --numeric-owner; rm t` + showTree,
+	"rsync":   makeTree + `chown -R 33:34 d; chown 5 d/f; rsync -a --numeric-ids d/ x; chown 6 d/f; rsync -ai --numeric-ids d/ x` + showTree,
+	"install": `echo >f; install -o 33 -g 34 -m 0640 f g; install -d -o 5 -g 6 -m 0700 h` + showTree,
+	"cp":      makeTree + `chown -R 33:34 d; cp -a d x; cp -r d y; cp -p d/f z; mv x v` + showTree,
+	"busybox": makeTree + `busybox chown -R 33:34 d; busybox stat -c %u:%g d/f; busybox find d -user 33 | sort
+		busybox ls -lnR d | awk '{print $1,$3,$4}' | grep -v ^total`,
+	"perl": makeTree + `perl -e 'chown 33, 34, "d/f"; open F, "d/e/g"; chown 5, -1, *F; @s = stat F; print "$s[4] $s[5]\n";
+		@s = lstat "d/f"; print "$s[4] $s[5]\n"; print -o "d/f" ? "own" : "not own", "\n"'` + showTree,
+	"bash": makeTree + `chown 33 d/f; bash -c 'for f in d/*; do [ -O $f ] && echo own $f; [ -G $f ] && echo group $f; done; true'`,
+	"python3": makeTree + `python3 -c '
+import os
+os.chown("d/f", 33, 34)
+fd = os.open("d/e/g", os.O_RDONLY)
+os.fchown(fd, 5, -1)
+print(os.fstat(fd).st_uid)
+for e in sorted(os.scandir("d"), key=lambda e: e.name):
+    print(e.name, e.stat().st_uid, e.stat(follow_symlinks=False).st_gid)
+'` + showTree,
+	"setpriv": makeTree + `mkdir w; chmod 777 w; touch w/root; sleep .05
+		setpriv --reuid=33 --regid=34 --clear-groups sh -c '
+			sleep .05; touch w/www; stat -c %u:%g w/www w/root d/f; chown 5 w/www; chmod 600 w/root; chgrp 34 w/www; chgrp 35 w/www
+			id -u; test -O w/www && echo own; test -O w/root || echo not own' 2>&1`,
+	"cat": `echo >f; chown 33:34 f; cat <f >g; chown --reference=/proc/self/fd/0 g <f; stat -L -c %u:%g /proc/self/fd/0 g <f
+		(chown 5 /dev/fd/3; stat -L -c %u /dev/fd/3) 3>>f; chown 33:34 /dev/stdout && chown 33 /proc/self/fd/1 && chown 5 /dev/stderr; stat -c %u f`,
+	"stat": makeTree + `cd d/e; chown 33 ../f .; stat -c "%n %u" ../f . ../e/.; cd ..; mv e ../q; cd ../q; stat -c %u .; stat -L -c %u ../d/l ../d/l/ no 2>&1; true`,
+}
+
+// Programs that people use are told the same as with the true root.
+func TestOwnersInPrograms(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for needs, script := range ownerScripts {
+		t.Run(needs, func(t *testing.T) {
+			t.Parallel()
+			oracle.Program(t, needs)
+			scripts := map[string]string{"main": script + "\n"}
+			want := lab.run(t, shell, scripts, nil)
+			got := lab.run(t, shell, scripts, append(arbitrary, lab.init, "consistent"))
+			if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff != "" || want == "" {
+				t.Errorf("-kernel +supervisor:\n%s\n%s", diff, got)
+			}
+		})
+	}
+}
