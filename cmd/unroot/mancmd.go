@@ -45,10 +45,7 @@ func writeManual(cmd *cobra.Command, dir string, markdown bool) error {
 	if markdown {
 		page, extension = markdownPage, ".md"
 	}
-	for _, c := range append([]*cobra.Command{cmd}, cmd.Commands()...) {
-		if c.Hidden {
-			continue
-		}
+	for _, c := range visible(cmd) {
 		content, err := page(c)
 		if err != nil {
 			return err
@@ -58,6 +55,18 @@ func writeManual(cmd *cobra.Command, dir string, markdown bool) error {
 		}
 	}
 	return nil
+}
+
+// visible is a command and all below it, without those that nobody needs to know.
+func visible(cmd *cobra.Command) []*cobra.Command {
+	if cmd.Hidden {
+		return nil
+	}
+	list := []*cobra.Command{cmd}
+	for _, c := range cmd.Commands() {
+		list = append(list, visible(c)...)
+	}
+	return list
 }
 
 // manPage is the page of a command. It has no date: the same build writes the same bytes on any day.
