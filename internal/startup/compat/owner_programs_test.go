@@ -49,7 +49,12 @@ for e in sorted(os.scandir("d"), key=lambda e: e.name):
 	"setpriv": makeTree + `mkdir w; chmod 777 w; touch w/root; sleep .05
 		setpriv --reuid=33 --regid=34 --clear-groups sh -c '
 			sleep .05; touch w/www; stat -c %u:%g w/www w/root d/f; chown 5 w/www; chmod 600 w/root; chgrp 34 w/www; chgrp 35 w/www
-			id -u; test -O w/www && echo own; test -O w/root || echo not own' 2>&1`,
+			id -u; test -O w/www && echo own; test -O w/root || echo not own' 2>&1
+		as() { setpriv --reuid=33 --regid=34 --clear-groups sh -c "$1"; }
+		as 'cd w; mkdir d; echo >d/f; ln -s f d/l; mkfifo d/p; cp d/f d/g; mv d/g d/h; umask 077; echo >d/k' 2>&1
+		touch w/mine; ls -lnR --time-style=+ w | grep -v ^total | awk '{print $1,$3,$4}'; as 'ls -ln --time-style=+ w' | grep -v ^total | awk '{print $1,$3,$4}'
+		chgrp 77 w/d; chmod g+s w/d; as 'echo >w/d/m; mkdir w/d/n; stat -c "%a %u:%g" w/d/m w/d/n'
+		as 'exec 3>w/three; echo three >&3; cat <w/three; for i in 1 2 3; do echo $i; done | tee w/tee; ulimit -n 20; echo >w/x; cat w/x'`,
 	"cat": `echo >f; chown 33:34 f; cat <f >g; chown --reference=/proc/self/fd/0 g <f; stat -L -c %u:%g /proc/self/fd/0 g <f
 		(chown 5 /dev/fd/3; stat -L -c %u /dev/fd/3) 3>>f; chown 33:34 /dev/stdout && chown 33 /proc/self/fd/1 && chown 5 /dev/stderr; stat -c %u f`,
 	"stat": makeTree + `cd d/e; chown 33 ../f .; stat -c "%n %u" ../f . ../e/.; cd ..; mv e ../q; cd ../q; stat -c %u .; stat -L -c %u ../d/l ../d/l/ no 2>&1; true`,
