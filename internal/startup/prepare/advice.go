@@ -12,7 +12,10 @@ type advice struct {
 }
 
 // book collects advice: a label once, and under it what each path needs.
-type book struct{ pages []advice }
+type book struct {
+	pages []advice
+	one   bool // one group needs something
+}
 
 func (b *book) page(label string) *advice {
 	i := slices.IndexFunc(b.pages, func(a advice) bool { return a.label == label })
@@ -38,6 +41,9 @@ func (b *book) join(label, begin, sep, item, end string) {
 	a := b.page(label)
 	for i, l := range a.lines {
 		if in, ok := strings.CutPrefix(l, begin); ok && strings.HasSuffix(in, end) {
+			if strings.Contains(in, item) {
+				return
+			}
 			a.lines[i] = begin + strings.TrimSuffix(in, end) + sep + item + end
 			return
 		}
@@ -92,7 +98,9 @@ func remedyOf(t trouble, id identity) remedy {
 func advise(troubles []trouble, c circumstances) []advice {
 	var b book
 	docker, podman := c.engines()
-	for _, g := range group(troubles, c.id) {
+	groups := group(troubles, c.id)
+	b.one = len(groups) == 1
+	for _, g := range groups {
 		switch engine := g[0].place.engine; {
 		case c.kubernetes:
 			b.kubernetes(g, c)

@@ -98,7 +98,7 @@ func (b *book) owner(g []trouble, c circumstances, docker, podman bool) {
 		return
 	}
 	if podman && g[0].place.sub == "" && g[0].place.kind != kindNetwork {
-		b.add("or Podman gives it to the user at every start", "podman run -v "+shell(source(g[0])+":"+g[0].mount.point+":U")+" …")
+		b.join("or Podman gives it to the user at every start", "podman run", "", " -v "+shell(source(g[0])+":"+g[0].mount.point+":U"), " …")
 	}
 	b.runAs(g, c, docker, podman)
 }
@@ -110,7 +110,7 @@ func (b *book) keepEmpty(g []trouble) {
 	if t.place.kind != kindVolume || t.place.sub != "" || t.at != t.mount.point || !t.inside.empty || !t.status.dir {
 		return
 	}
-	b.add("and, as long as it is empty, keep Docker from undoing that", "docker run -v "+shell(source(t)+":"+t.mount.point+":nocopy")+" …      Compose: volume: {nocopy: true}")
+	b.join("and, as long as it is empty, keep Docker from undoing that", "docker run", "", " -v "+shell(source(t)+":"+t.mount.point+":nocopy"), " …      Compose: volume: {nocopy: true}")
 }
 
 // host changes the owner where the files are. What the host calls a user may differ.
@@ -141,6 +141,9 @@ func (b *book) runAs(g []trouble, c circumstances, docker, podman bool) {
 		if t.want != wantInner && t.status.uid != st.uid {
 			return
 		}
+	}
+	if !b.one {
+		return
 	}
 	if gid := g[0].status.gid; lets(g[0], c.id) {
 		switch {

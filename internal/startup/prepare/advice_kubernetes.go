@@ -6,6 +6,8 @@ import (
 	"strings"
 )
 
+const podSpec = "Kubernetes, in the pod's spec"
+
 // kubernetes says what mends a group of paths in a pod. What it prints is YAML.
 func (b *book) kubernetes(g []trouble, c circumstances) {
 	t := g[0]
@@ -19,7 +21,7 @@ func (b *book) kubernetes(g []trouble, c circumstances) {
 		}
 		for _, p := range targetsOfImage(g) {
 			name := volumeName(p)
-			b.join("Kubernetes, in the pod's spec", "volumes: [", ", ", "{name: "+name+", emptyDir: {}}", "]")
+			b.join(podSpec, "volumes: [", ", ", "{name: "+name+", emptyDir: {}}", "]")
 			b.join("and in the container"+where, "volumeMounts: [", ", ", "{name: "+name+", mountPath: "+yaml(p)+"}", "]")
 		}
 	case remedyWrite:
@@ -42,7 +44,7 @@ func (b *book) kubernetes(g []trouble, c circumstances) {
 func (b *book) volume(g []trouble, c circumstances) {
 	t := g[0]
 	if lets(t, c.id) {
-		b.add("Kubernetes, in the pod's spec", "securityContext: {supplementalGroups: ["+decimal(t.status.gid)+"]}")
+		b.supplemental(decimal(t.status.gid))
 		return
 	}
 	if t.place.kind == kindNetwork || t.place.driver == "nfs" {
@@ -57,7 +59,7 @@ func (b *book) volume(g []trouble, c circumstances) {
 	}
 	given := slices.Contains(c.id.groups, t.status.gid)
 	if t.place.kind != kindBind && !given && (!owns || higher) {
-		b.add("Kubernetes, in the pod's spec", fsGroup(c))
+		b.join(podSpec, "securityContext: {", ", ", fsGroup(c), "}")
 	}
 	switch {
 	case higher:
@@ -95,7 +97,22 @@ func fsGroup(c circumstances) string {
 	if gid == 0 {
 		gid = c.id.uid
 	}
-	return "securityContext: {fsGroup: " + decimal(gid) + ", fsGroupChangePolicy: OnRootMismatch}"
+	return "fsGroup: " + decimal(gid) + ", fsGroupChangePolicy: OnRootMismatch"
+}
+
+// supplemental gives the processes a group more.
+func (b *book) supplemental(gid string) {
+	const list = "supplementalGroups: ["
+	a := b.page(podSpec)
+	for i, l := range a.lines {
+		if strings.Contains(l, list) {
+			if !strings.Contains(l, list+gid) && !strings.Contains(l, ", "+gid) {
+				a.lines[i] = strings.Replace(l, list, list+gid+", ", 1)
+			}
+			return
+		}
+	}
+	b.join(podSpec, "securityContext: {", ", ", list+gid+"]", "}")
 }
 
 // initContainer mends a volume as root before the program starts.
@@ -110,9 +127,10 @@ func initContainer(g []trouble, c circumstances) []string {
 		image = "busybox"
 	}
 	return []string{
-		"initContainers: [{name: give-volume, image: " + image + ", command: [" + strings.Join(words, ", ") + "],",
-		"  securityContext: {runAsUser: 0, runAsNonRoot: false, capabilities: {add: [CHOWN, FOWNER, DAC_OVERRIDE]}},",
-		"  volumeMounts: [{name: " + ofVolume(g[0]) + ", mountPath: " + yaml(g[0].mount.point) + "}]}]",
+		"initContainers:",
+		"- {name: give-" + volumeName(g[0].mount.point) + ", image: " + image + ", command: [" + strings.Join(words, ", ") + "],\n" +
+			"     securityContext: {runAsUser: 0, runAsNonRoot: false, capabilities: {add: [CHOWN, FOWNER, DAC_OVERRIDE]}},\n" +
+			"     volumeMounts: [{name: " + ofVolume(g[0]) + ", mountPath: " + yaml(g[0].mount.point) + "}]}",
 	}
 }
 
@@ -138,11 +156,14 @@ func volumeName(p string) string {
 		}
 	}
 	name := strings.Trim(b.String(), "-")
-	if len(name) > 60 {
-		name = strings.Trim(name[len(name)-60:], "-")
+	if len(name) > 50 { // of 63, with what stands before it
+		name = strings.Trim(name[len(name)-50:], "-")
 	}
 	if name == "" {
 		return "writable"
 	}
-	return yaml(name)
+	if name[0] <= '9' { // no number
+		name = "v-" + name
+	}
+	return name
 }

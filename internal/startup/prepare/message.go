@@ -39,8 +39,8 @@ func message(troubles []trouble, c circumstances) string {
 		last = ""
 	}
 	for _, a := range advise(troubles, c) {
-		if len(lines)+1+len(a.lines) >= maxLines {
-			break
+		if count(lines)+1+count(a.lines) >= maxLines {
+			continue // something shorter may follow
 		}
 		lines = append(lines, a.label+":")
 		for _, l := range a.lines {
@@ -51,6 +51,14 @@ func message(troubles []trouble, c circumstances) string {
 		lines = append(lines, last)
 	}
 	return strings.Join(lines, "\n")
+}
+
+func count(lines []string) int {
+	n := len(lines)
+	for _, l := range lines {
+		n += strings.Count(l, "\n")
+	}
+	return n
 }
 
 func headline(troubles []trouble, c circumstances) string {

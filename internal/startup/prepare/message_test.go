@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,6 +145,13 @@ var messages = []struct {
 	{"kubernetes-hostpath", arbitrary, onKube,
 		"700 600 8:1 /srv/data /data rw - ext4 /dev/sda1 rw",
 		[]trouble{{path: "/data", status: rootDir, inside: data}}},
+	{"kubernetes-many", fixed, onKube,
+		"700 600 8:16 / /data rw - ext4 /dev/sdb rw\n701 600 8:17 / /more rw - ext4 /dev/sdc rw\n702 600 8:1 /srv/a /a rw - ext4 /dev/sda1 rw\n703 600 8:1 /srv/b /var/b rw - ext4 /dev/sda1 rw\n704 600 0:80 / /n rw - nfs4 h:/e rw",
+		[]trouble{{path: "/data", status: rootDir, inside: empty}, {path: "/more", status: rootDir, inside: empty}, {path: "/a", status: rootDir, inside: data}, {path: "/var/b", status: rootDir, inside: empty},
+			{path: "/n", status: status{gid: 2000, mode: 0o770, dir: true}}}},
+	{"podman-many", fixed, onPodman,
+		"700 600 8:1 /var/lib/containers/storage/volumes/a/_data /a rw - ext4 /dev/sda1 rw\n701 600 8:1 /var/lib/containers/storage/volumes/b/_data /b rw - ext4 /dev/sda1 rw",
+		[]trouble{{path: "/a", status: status{uid: 999, mode: 0o755, dir: true}, inside: empty}, {path: "/b", status: status{uid: 998, mode: 0o755, dir: true}, inside: empty}}},
 	{"kubernetes-configmap", fixed, onKube,
 		"700 600 8:1 /var/lib/kubelet/pods/6b1d/volumes/kubernetes.io~configmap/app-conf /etc/app rw - ext4 /dev/sda1 rw",
 		[]trouble{{path: "/etc/app", failure: failReadOnly, status: status{mode: 0o777, dir: true}}}},
@@ -205,31 +213,51 @@ func compare(t *testing.T, name, text string) {
 	}
 }
 
-// checkYAML has a reader of YAML look at the fields that a message prints.
+// checkYAML has a reader of YAML look at the fields that a message prints, each of which stands once.
 func checkYAML(t *testing.T, text string) {
 	t.Helper()
-	var block string
-	for _, line := range append(strings.Split(text, "\n"), "") {
-		line = strings.TrimPrefix(line, "  ")
-		starts := false
-		for _, key := range []string{"securityContext:", "volumes:", "volumeMounts:", "initContainers:", "tmpfs:"} {
-			starts = starts || strings.HasPrefix(line, key)
-		}
-		switch {
-		case block != "" && strings.HasPrefix(line, "  ") && strings.Count(block, "[")+strings.Count(block, "{") > strings.Count(block, "]")+strings.Count(block, "}"):
-			block += line + "\n"
+	var section []string
+	for _, line := range append(strings.Split(text, "\n"), "end:") {
+		if in, ok := strings.CutPrefix(line, "  "); ok {
+			section = append(section, in)
 			continue
-		case block != "":
-			var v map[string]any
-			if err := yaml3(block, &v); err != nil || len(v) != 1 {
-				t.Errorf("%v: %v in\n%s", err, v, block)
+		}
+		if len(section) > 0 && slices.ContainsFunc([]string{"securityContext:", "volumes:", "volumeMounts:", "initContainers:", "tmpfs:"}, func(key string) bool { return strings.HasPrefix(section[0], key) }) {
+			var pod struct {
+				SecurityContext struct {
+					FSGroup             int    `yaml:"fsGroup"`
+					FSGroupChangePolicy string `yaml:"fsGroupChangePolicy"`
+					SupplementalGroups  []int  `yaml:"supplementalGroups"`
+				} `yaml:"securityContext"`
+				Volumes []struct {
+					Name     string
+					EmptyDir struct{} `yaml:"emptyDir"`
+				}
+				VolumeMounts   []volumeMount `yaml:"volumeMounts"`
+				InitContainers []struct {
+					Name, Image     string
+					Command         []string
+					SecurityContext struct {
+						RunAsUser    int  `yaml:"runAsUser"`
+						RunAsNonRoot bool `yaml:"runAsNonRoot"`
+						Capabilities struct{ Add []string }
+					} `yaml:"securityContext"`
+					VolumeMounts []volumeMount `yaml:"volumeMounts"`
+				} `yaml:"initContainers"`
+				Tmpfs []string
 			}
-			block = ""
+			block := strings.Join(section, "\n")
+			d := yamlLib.NewDecoder(strings.NewReader(block))
+			d.KnownFields(true)
+			if err := d.Decode(&pod); err != nil {
+				t.Errorf("%v in\n%s", err, block)
+			}
 		}
-		if starts {
-			block = line + "\n"
-		}
+		section = nil
 	}
 }
 
-func yaml3(s string, v any) error { return yamlLib.Unmarshal([]byte(s), v) }
+type volumeMount struct {
+	Name      string
+	MountPath string `yaml:"mountPath"`
+}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"unroot/internal/oracle"
 )
 
 var app = Who{Name: "app"}
@@ -339,4 +341,17 @@ func TestUmask(t *testing.T) {
 	e.good(t)
 	e.has(t, "/srv/a", "0775")
 	e.has(t, "/srv/a/b", "0700")
+}
+
+// TestGone: a file system whose server has ended is told, whatever was wanted of it.
+func TestGone(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		oracle.Missing(t, "/dev/fuse: %v", err)
+	}
+	w := newWorld(t, "/data/ 0777 0:0", "/usr/share/unroot-init/data/x 0644 0:0 x")
+	for _, arg := range []string{"--writable=/data", "--writable=/data/below", "--private-dir=0700:/data", "--fill=/data"} {
+		e := w.start(start{Mounts: []string{"dead /data"}, Args: []string{arg}, Env: []string{"HOME=/data"}, Who: app})
+		e.refuses(t, "/data", "gone or does not answer (transport endpoint is not connected)", "mounted: shared by the machine or the program outside (fuse)")
+	}
 }

@@ -62,7 +62,11 @@ func (s *session) usersOwn(p startup.Private) bool {
 // mountPoint gives where the file system is mounted that a path, or what is there of it, is on.
 func (s *session) mountPoint(p string) string {
 	var st unix.Stat_t
-	for unix.Lstat(p, &st) != nil && p != "/" {
+	for e := unix.Lstat(p, &st); e != nil && p != "/"; e = unix.Lstat(p, &st) {
+		if !absent(e) {
+			m, _ := over(s.mounts(), p)
+			return m.point
+		}
 		p = path.Dir(p)
 	}
 	_, m := s.mountOf(p)

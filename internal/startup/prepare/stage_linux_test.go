@@ -80,6 +80,7 @@ func (s *start) enter() error {
 	if err := unix.Mount("proc", filepath.Join(s.Root, "proc"), "proc", 0, ""); err != nil {
 		return err
 	}
+	fuse, noFuse := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err := errors.Join(unix.Chroot(s.Root), unix.Chdir("/")); err != nil {
 		return err
 	}
@@ -89,6 +90,11 @@ func (s *start) enter() error {
 		switch f[0] {
 		case "tmpfs":
 			err = unix.Mount("tmpfs", f[1], "tmpfs", 0, strings.Join(f[2:], ","))
+		case "dead": // a file system whose server has ended
+			if err = noFuse; err == nil {
+				err = unix.Mount("dead", f[1], "fuse", 0, "rootmode=40000,user_id=0,group_id=0,allow_other,fd="+strconv.Itoa(fuse))
+				unix.Close(fuse)
+			}
 		case "bind":
 			err = unix.Mount(f[1], f[2], "", unix.MS_BIND, "")
 		case "ro":

@@ -81,7 +81,7 @@ func (s *session) add(p string, w want, err error) {
 	t := trouble{path: p, want: w, failure: failureOf(err), error: err.Error(), at: p}
 	var st unix.Stat_t
 	for e := unix.Stat(t.at, &st); e != nil && t.at != "/"; e = unix.Stat(t.at, &st) {
-		if e != unix.ENOENT && e != unix.ENOTDIR && e != unix.EACCES { // what is mounted does not answer
+		if !absent(e) {
 			t.unknown = true
 			break
 		}
@@ -97,6 +97,12 @@ func (s *session) add(p string, w want, err error) {
 		t.inside = s.lookInto(t.at)
 	}
 	s.troubles = append(s.troubles, t)
+}
+
+// absent reports whether stat failed because nothing is there that the user could see; else what is
+// mounted does not answer.
+func absent(err error) bool {
+	return err == unix.ENOENT || err == unix.ENOTDIR || err == unix.EACCES || err == unix.ELOOP
 }
 
 func failureOf(err error) failure {
