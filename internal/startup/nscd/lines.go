@@ -46,9 +46,30 @@ func readGroup(line []byte) (e group, ok bool) {
 	if !ok {
 		return group{}, false
 	}
+	return groupOf(line)
+}
+
+// readMembership reads a line of group as glibc does where it wants to know who is in it
+// (nss/nss_files/files-initgroups.c): comments and lines of NIS count, and the latter may lack a gid,
+// which is 0 then.
+func readMembership(line []byte) (e group, ok bool) {
+	e, ok = groupOf(untilZero(line))
+	if ok || len(e.name) == 0 || e.name[0] != '+' && e.name[0] != '-' {
+		return e, ok
+	}
+	empty, members := field(e.members)
+	return group{name: e.name, password: e.password, members: members}, len(empty) == 0 && len(e.members) > 0
+}
+
+// groupOf splits a line. Where the gid is no number, the members are what follows the password.
+func groupOf(line []byte) (e group, ok bool) {
 	e.name, line = field(line)
 	e.password, line = field(line)
-	e.gid, e.members, ok = id(line)
+	gid, members, ok := id(line)
+	if !ok {
+		members = line
+	}
+	e.gid, e.members = gid, members
 	return e, ok
 }
 
@@ -77,10 +98,15 @@ func payload(line []byte) ([]byte, bool) {
 	if len(line) == 0 || line[0] == '#' || line[0] == '+' || line[0] == '-' {
 		return nil, false
 	}
-	if end := bytes.IndexByte(line, 0); end >= 0 {
-		line = line[:end]
-	}
+	line = untilZero(line)
 	return line, len(line) > 0
+}
+
+func untilZero(line []byte) []byte {
+	if end := bytes.IndexByte(line, 0); end >= 0 {
+		return line[:end]
+	}
+	return line
 }
 
 func field(line []byte) (first, rest []byte) {
@@ -90,8 +116,7 @@ func field(line []byte) (first, rest []byte) {
 	return line, nil
 }
 
-// id reads a field as strtoul(3) does, and what is too large as 4294967295, which glibc does on
-// every machine.
+// id reads a field as strtoul(3) does; numbers that are no uint32 are refused.
 func id(line []byte) (n uint32, rest []byte, ok bool) {
 	digits := skipSpace(line)
 	negative := false
@@ -104,15 +129,12 @@ func id(line []byte) (n uint32, rest []byte, ok bool) {
 		value = min(value*10+uint64(digits[i]-'0'), 1<<32)
 	}
 	switch {
-	case i == 0:
+	case i == 0, value >= 1<<32, negative && value > 0:
 		return 0, nil, false
 	case i < len(digits) && digits[i] == ':':
 		rest = digits[i+1:]
 	case i < len(digits):
 		return 0, nil, false
-	}
-	if value >= 1<<32 || negative && value > 0 {
-		value = 1<<32 - 1 // a long is 64 bits: -1 is large
 	}
 	return uint32(value), rest, true
 }

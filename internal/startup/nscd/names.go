@@ -244,7 +244,7 @@ func (n *names) groupsOf(b []byte, r request) []byte {
 		if !bytes.Contains(line, r.key) {
 			return true
 		}
-		if e, ok := readGroup(line); ok && e.has(r.key) {
+		if e, ok := readMembership(line); ok && e.has(r.key) {
 			gids = append(gids, e.gid)
 		}
 		return len(gids) < maxGroups

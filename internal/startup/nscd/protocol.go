@@ -140,8 +140,8 @@ func appendGroups(b []byte, gids []uint32) []byte {
 	return b
 }
 
-// appendNothing appends the answer without an entry, in the shape of the kind. Requests that have no
-// such answer give nothing: the connection ends.
+// appendNothing appends the answer without an entry, in the shape of the kind's database. Requests that
+// have no such answer give nothing: the connection ends.
 func appendNothing(b []byte, k kind, says int32) []byte {
 	switch k {
 	case getpwbyname, getpwbyuid:
@@ -150,17 +150,13 @@ func appendNothing(b []byte, k kind, says int32) []byte {
 		return appendNumbers(b, version, says, 0, 0, -1, 0)
 	case initgroups:
 		return appendNumbers(b, version, says, 0)
-	case gethostbyname, gethostbynamev6, gethostbyaddr, gethostbyaddrv6:
+	case gethostbyname, gethostbynamev6, gethostbyaddr, gethostbyaddrv6, getai:
 		const internal = -1 // NETDB_INTERNAL
-		return appendNumbers(b, version, says, 0, 0, -1, 0, 0, internal)
-	case getai:
-		return appendNumbers(b, version, says, 0, 0, 0, 0)
+		return appendNumbers(b, version, says, 0, 0, -1, -1, 0, internal)
 	case getservbyname, getservbyport:
 		return appendNumbers(b, version, says, 0, 0, 0, -1)
-	case getnetgrent:
+	case getnetgrent, innetgr:
 		return appendNumbers(b, version, says, 0, 0)
-	case innetgr:
-		return appendNumbers(b, version, says, 0)
 	}
 	return b
 }

@@ -31,6 +31,9 @@ blank:x: 1007: 1007:::
 behind:x:1008 :1008:::
 toolarge:x:4294967296:5:::
 negative:x:-2:5:::
+largegid:x:1030:4294967296:::
+highest:x:4294967295:4294967294:::
+minuszero:x:-0:1031:::
 twice:x:1009:1:first::
 twice:x:1010:1:second::
 third:x:1009:2:::
@@ -52,6 +55,12 @@ again:x:2003:root,root
 again:x:2004:root
 +:::
 -x:x:2005:root
++y:x::root
++z:x:
+-w::nothing:root
+   -v:x: 2011:root
+toolarge:x:4294967296:root
+negative:x:-1:root
 # none:x:2006:root
 many:x:2007:` + "m0,m1,m2,m3,m4,m5,m6,m7,m8,m9" + `
 :x:2008:root
