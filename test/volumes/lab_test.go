@@ -80,7 +80,7 @@ func buildArchive() (string, error) {
 	}
 	atEnd(func() error { return os.RemoveAll(dir) })
 	program := filepath.Join(dir, "unroot-init")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "unroot/test/volumes/starter")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "unroot/cmd/unroot-init")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building unroot-init: %w\n%s", err, out)
