@@ -296,8 +296,8 @@ func (m *maker) ownDir(dir string, mode uint16, why survey.Evidence) {
 		attr.Mode = mode
 		m.makeOwn(at.Path, attr, why)
 	}
-	if !slices.Contains(m.plan.Ephemeral, at.Path) {
-		m.plan.Ephemeral = append(m.plan.Ephemeral, at.Path)
+	if !slices.Contains(m.plan.Ephemeral, at.Path) && !slices.Contains(m.plan.Ephemeral, path.Dir(at.Path)) {
+		m.plan.Ephemeral = append(m.plan.Ephemeral, at.Path) // a tmpfs on the directory above serves it too
 	}
 }
 

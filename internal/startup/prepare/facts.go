@@ -63,11 +63,12 @@ const (
 	runForeign
 )
 
-// judgeRun says whether a directory can hold private things: the running user's own, or, as the
-// image has it, one in which only group 0 may write, of which it is a member.
+// judgeRun says whether a directory can hold private things: the running user's own, as the image has
+// it one in which only group 0 may write, of which it is a member, or root's, open to all: a tmpfs of
+// an engine over a directory that was not there (1777), or an emptyDir of the kubelet (0777).
 func judgeRun(st status, id identity) runVerdict {
 	switch {
-	case st.uid == id.uid && st.mode&0o022 == 0, st.gid == 0 && st.mode&0o002 == 0:
+	case st.uid == id.uid && st.mode&0o022 == 0, st.gid == 0 && st.mode&0o002 == 0, st.uid == 0:
 		return runGood
 	case st.uid == id.uid:
 		return runTighten
