@@ -38,28 +38,33 @@ func (s *session) fill(dir string) error {
 	}
 	defer unix.Close(to)
 	f := filler{}
-	err = f.dir(to, from, "", 0)
-	switch err {
-	case nil:
-	case errTooMuch:
+	if err := f.dir(to, from, "", 0); err != nil {
+		return s.fillFailed(dir, f.at, err)
+	}
+	return nil
+}
+
+// fillFailed puts into words why a directory did not get what it lacks, at what it was at.
+func (s *session) fillFailed(dir, at string, err error) error {
+	switch e := err.(type) {
+	case *seedError:
+		return s.seedMissing(dir+at, e.err.Error())
+	case tooMuch:
 		return &Refusal{"filling " + show(dir) + " from " + show(s.seed+dir) + ": more than " + strconv.Itoa(maxFillEntries) + " entries, " +
 			strconv.Itoa(maxFillBytes>>20) + " MiB or " + strconv.Itoa(maxFillDepth) + " directories in one another\n" +
 			"mount nothing over " + show(dir) + ", or a volume that has its content"}
-	case unix.ENOSPC, unix.EDQUOT:
-		return &Refusal{"filling " + show(dir) + " with its content in the image: " + show(dir+f.at) + ": " + err.Error() + "\n" +
-			"give what is mounted there more room, for a tmpfs its size"}
-	default:
-		if e, ok := err.(*seedError); ok {
-			return s.seedMissing(dir+f.at, e.err.Error())
+	case unix.Errno:
+		if e == unix.ENOSPC || e == unix.EDQUOT {
+			break
 		}
-		if e, ok := err.(unix.Errno); ok && failureOf(e) != failOther {
+		if failureOf(e) != failOther {
 			s.add(dir, wantFill, e)
-			s.troubles[len(s.troubles)-1].note = "it lacks " + show(dir+f.at) + " of the image"
+			s.troubles[len(s.troubles)-1].note = "it lacks " + show(dir+at) + " of the image"
 			return nil
 		}
-		return &Refusal{"filling " + show(dir) + " with its content in the image: " + show(dir+f.at) + ": " + err.Error()}
 	}
-	return nil
+	return &Refusal{"filling " + show(dir) + " with its content in the image: " + show(dir+at) + ": " + err.Error() + "\n" +
+		"look at what is mounted there; a tmpfs needs room for all of it"}
 }
 
 // filler copies a tree.

@@ -130,45 +130,50 @@ func looks(t trouble, id identity) string {
 	if t.mount.readOnly() {
 		return "mounted read-only"
 	}
-	what := ""
+	if t.want == wantInner {
+		return innerWords(t, id)
+	}
 	switch look(t, id) {
 	case shapeFresh:
-		what = "empty and root's: a new volume that nobody has been given"
-		if t.place.kind == kindImage || t.place.kind == kindBind || t.place.kind == kindTmpfs {
-			what = "empty and root's"
-		}
-		if !t.status.dir {
-			what = "root's file"
-		}
+		return freshWords(t)
 	case shapeLeft:
-		what = "root's data, which an older image left behind that ran as root"
 		if t.place.kind == kindImage || t.place.kind == kindBind || !t.inside.known {
-			what = "root's" // a directory of the host is root's for any reason, and so is one that nobody can look into
+			return "root's" // a directory of the host is root's for any reason, and so is one that nobody can look into
 		}
+		return "root's data, which an older image left behind that ran as root"
 	case shapeArbitrary:
-		what = "left by a container that ran as another uid of the platform's choice"
-	case shapeForeign:
-		what = "another user's"
-		if t.status.dir && t.inside.known && !t.inside.empty {
-			what = "another user's data"
-		}
+		return "left by a container that ran as another uid of the platform's choice"
 	case shapeMode:
-		what = "the owner is right, the mode is not"
 		if t.status.uid != id.uid {
-			what = "the group is right, the mode is not"
+			return "the group is right, the mode is not"
 		}
+		return "the owner is right, the mode is not"
 	case shapeBarred:
-		what = "owner and mode would allow it, but " + barred(t)
+		return "owner and mode would allow it, but " + barred(t)
 	}
-	if t.want == wantInner {
-		in := t.inside
-		what = show(in.name) + " in it cannot be written"
-		if in.more > 0 {
-			what = show(in.name) + " and " + strconv.Itoa(in.more) + " more in it cannot be written"
-		}
-		what += " (owner " + owner(in.status) + ", mode " + octal(in.status.mode) + "): " + innerLooks(t, id)
+	if t.status.dir && t.inside.known && !t.inside.empty {
+		return "another user's data"
 	}
-	return what
+	return "another user's"
+}
+
+func freshWords(t trouble) string {
+	switch {
+	case !t.status.dir:
+		return "root's file"
+	case t.place.kind == kindImage || t.place.kind == kindBind || t.place.kind == kindTmpfs:
+		return "empty and root's"
+	}
+	return "empty and root's: a new volume that nobody has been given"
+}
+
+func innerWords(t trouble, id identity) string {
+	in := t.inside
+	what := show(in.name)
+	if in.more > 0 {
+		what += " and " + strconv.Itoa(in.more) + " more"
+	}
+	return what + " in it cannot be written (owner " + owner(in.status) + ", mode " + octal(in.status.mode) + "): " + innerLooks(t, id)
 }
 
 func innerLooks(t trouble, id identity) string {

@@ -45,7 +45,7 @@ func FuzzParseMounts(f *testing.F) {
 			t.Errorf("%d mounts", len(table))
 		}
 		id := identity{uid: 1000700000}
-		for _, m := range table {
+		for _, m := range table[:min(len(table), 8)] { // every one of them would be quadratic
 			if at, ok := over(table, m.point); !ok || len(at.point) < len(m.point) {
 				t.Errorf("%q is on %+v", m.point, at)
 			}

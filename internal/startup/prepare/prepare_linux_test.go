@@ -242,7 +242,7 @@ func TestFill(t *testing.T) {
 	s.Mounts = []string{"tmpfs /var/app mode=0755"}
 	w.start(s).refuses(t, "/var/app: owner 0:0, mode 0755: empty and root's", "it lacks \"/var/app/", "--tmpfs /var/app:uid=1000700000")
 	s.Mounts = []string{"tmpfs /var/app mode=0775 nr_inodes=3"}
-	w.start(s).refuses(t, "no space left on device", "more room")
+	w.start(s).refuses(t, "no space left on device", "needs room")
 	s.Mounts = []string{"tmpfs /usr/share mode=0755", "tmpfs /var/app mode=0775"}
 	w.start(s).refuses(t, "mount nothing over it")
 }
