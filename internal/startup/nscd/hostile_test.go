@@ -17,10 +17,7 @@ import (
 
 func dial(t *testing.T, socket string) net.Conn {
 	t.Helper()
-	c, err := net.DialTimeout("unix", socket, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := connect(t, socket)
 	t.Cleanup(func() { c.Close() })
 	return c
 }

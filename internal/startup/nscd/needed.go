@@ -20,7 +20,10 @@ func Needed(o startup.Order) (startup.Names, error) {
 
 // needed is Needed for the image whose root directory is at root.
 func needed(names startup.Names, uid uint32, root string) (startup.Names, error) {
-	if names == startup.NamesOff || knows(root+"/etc/passwd", uid) {
+	if names == startup.NamesOff {
+		return startup.NamesOff, nil
+	}
+	if _, known := Account(root+"/etc/passwd", uid); known {
 		return startup.NamesOff, nil
 	}
 	switch names {
@@ -34,15 +37,19 @@ func needed(names startup.Names, uid uint32, root string) (startup.Names, error)
 	return names, nil
 }
 
-func knows(passwd string, uid uint32) bool {
-	s, known := source{path: passwd}, false
+// Account gives the name of the first account that a passwd file has for the uid, as glibc reads it.
+// A file that is not there or cannot be read has none.
+func Account(passwd string, uid uint32) (name string, known bool) {
+	s := source{path: passwd}
 	s.refresh()
 	_ = s.lines(func(line []byte) bool {
 		e, ok := readAccount(line)
-		known = ok && e.uid == uid
+		if known = ok && e.uid == uid; known {
+			name = string(e.name)
+		}
 		return !known
 	})
-	return known
+	return name, known
 }
 
 // probe looks at the C libraries of an image.

@@ -3,6 +3,7 @@
 package nscd
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The account files of most tests: with everything that the readers of libcs differ on.
@@ -121,10 +124,7 @@ func query(k kind, key string) []byte {
 // send sends bytes as they are and gives all that comes back.
 func send(t testing.TB, socket string, request []byte) []byte {
 	t.Helper()
-	c, err := net.DialTimeout("unix", socket, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := connect(t, socket)
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := c.Write(request); err != nil {
@@ -135,6 +135,20 @@ func send(t testing.TB, socket string, request []byte) []byte {
 		t.Fatalf("reading the answer to %q: %v", request, err)
 	}
 	return answer
+}
+
+// connect waits for room in the queue, where a libc would look into the files.
+func connect(t testing.TB, socket string) net.Conn {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			return c
+		}
+		if !errors.Is(err, unix.EAGAIN) || time.Since(began) > 5*time.Second {
+			t.Fatal(err)
+		}
+	}
 }
 
 // lookUp asks for one entry and gives the texts in the answer, with the number that says whether
