@@ -154,14 +154,17 @@ func (b *book) runAs(g []trouble, c circumstances, docker, podman bool) {
 		}
 		return
 	}
-	if c.id.gid != 0 || st.uid == 0 || st.uid == c.id.uid || !docker && !podman {
+	if c.id.gid != 0 || st.uid == 0 || st.uid == c.id.uid {
 		return
+	}
+	if c.kubernetes && st.uid < arbitraryFirst && c.id.uid < arbitraryFirst { // OpenShift lets nobody pick a uid
+		b.add("or run as its owner, in the container", "securityContext: {runAsUser: "+decimal(st.uid)+", runAsGroup: 0}")
 	}
 	if docker {
 		b.add("or run as its owner", "docker run --user "+decimal(st.uid)+":0 …      Compose: user: \""+decimal(st.uid)+":0\"")
-		return
+	} else if podman {
+		b.add("or run as its owner", "podman run --user "+decimal(st.uid)+":0 …")
 	}
-	b.add("or run as its owner", "podman run --user "+decimal(st.uid)+":0 …")
 }
 
 // tmpfs gives a tmpfs its owner by its options: runc before 1.1.8 takes the mode from the directory
@@ -198,12 +201,15 @@ func tmpfsOptions(g []trouble, c circumstances) string {
 func (b *book) mount(g []trouble, c circumstances, docker, podman bool) {
 	readOnly := g[0].mount.readOnly() || g[0].failure == failReadOnly
 	for _, p := range targetsOfImage(g) {
-		if !readOnly && g[0].place.kind == kindImage && g[0].want != wantRun {
+		if !readOnly && g[0].place.kind == kindImage && g[0].want != wantRun && g[0].want != wantOwn {
 			b.join("in the image", "unroot convert", "", " --writable "+shell(p), " …")
 		}
 	}
 	for _, p := range targetsOfImage(g) {
 		b.mountTmpfs(p, g, c, docker, podman)
+	}
+	if g[0].want == wantOwn && !readOnly {
+		b.runAs(g, c, docker, podman)
 	}
 	for _, p := range targetsOfImage(g) {
 		if !readOnly || g[0].want == wantRun {

@@ -6,12 +6,19 @@ import (
 	"strings"
 )
 
-const podSpec = "Kubernetes, in the pod's spec"
+const (
+	podSpec   = "Kubernetes, in the pod's spec"
+	emptySpec = podSpec + " (what is in an emptyDir ends with the pod; a persistentVolumeClaim keeps it)"
+)
 
 // kubernetes says what mends a group of paths in a pod. What it prints is YAML.
 func (b *book) kubernetes(g []trouble, c circumstances) {
 	t := g[0]
-	switch remedyOf(t, c.id) {
+	remedy := remedyOf(t, c.id)
+	if remedy == remedyTmpfs && t.want == wantOwn { // an emptyDir in memory
+		remedy = remedyOwner
+	}
+	switch remedy {
 	case remedyOwner, remedyMode:
 		b.volume(g, c)
 	case remedyMount, remedyTmpfs:
@@ -20,9 +27,15 @@ func (b *book) kubernetes(g []trouble, c circumstances) {
 			where = " (mount the " + configName(t.place.driver) + " elsewhere)"
 		}
 		for _, p := range targetsOfImage(g) {
+			if t.want == wantOwn && path.Dir(p) != "/" { // an emptyDir's own directory stays root's
+				p = path.Dir(p)
+			}
 			name := volumeName(p)
-			b.join(podSpec, "volumes: [", ", ", "{name: "+name+", emptyDir: {}}", "]")
+			b.join(emptySpec, "volumes: [", ", ", "{name: "+name+", emptyDir: {}}", "]")
 			b.join("and in the container"+where, "volumeMounts: [", ", ", "{name: "+name+", mountPath: "+yaml(p)+"}", "]")
+		}
+		if t.want == wantOwn && !t.mount.readOnly() {
+			b.runAs(g, c, false, false)
 		}
 	case remedyWrite:
 		if t.place.kind == kindClaim || t.place.kind == kindEmptyDir || !has(t.mount.super, "ro") {
@@ -61,9 +74,9 @@ func (b *book) volume(g []trouble, c circumstances) {
 	if t.place.kind != kindBind && !given && (!owns || higher) {
 		b.join(podSpec, "securityContext: {", ", ", fsGroup(c), "}")
 	}
+	defer b.runAs(g, c, false, false)
 	switch {
 	case higher:
-		return
 	case t.place.kind == kindBind:
 		program, args := job(g, c)
 		b.add("on the node (a hostPath; fsGroup has no effect on one)", "sudo "+spelled(program, args, onOutside(g)))

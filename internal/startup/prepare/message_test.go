@@ -142,6 +142,16 @@ var messages = []struct {
 	{"kubernetes-private-below-root", grouped, onKube,
 		"700 600 8:16 / /data rw - ext4 /dev/sdb rw",
 		[]trouble{{path: "/data", want: wantOwn, status: status{gid: 65532, mode: 0o2777, dir: true}, inside: empty}}},
+	{"kubernetes-image-private", arbitrary, onKube, "",
+		[]trouble{{path: "/var/lib/postgresql/data", want: wantOwn, status: status{uid: 65532, mode: 0o770, dir: true}, inside: data}}},
+	{"docker-image-private", arbitrary, onDocker, "",
+		[]trouble{{path: "/var/lib/postgresql/data", want: wantOwn, status: status{uid: 65532, mode: 0o770, dir: true}, inside: data}}},
+	{"kubernetes-claim-foreign", fixed, onKube,
+		"700 600 8:16 / /data rw - ext4 /dev/sdb rw",
+		[]trouble{{path: "/data", status: status{uid: 999, gid: 999, mode: 0o700, dir: true}}}},
+	{"kubernetes-memory-private", grouped, onKube,
+		"700 600 0:70 / /var/lib/app/data rw - tmpfs tmpfs rw",
+		[]trouble{{path: "/var/lib/app/data", want: wantOwn, status: status{gid: 65532, mode: 0o2777, dir: true}, inside: empty}}},
 	{"kubernetes-hostpath", arbitrary, onKube,
 		"700 600 8:1 /srv/data /data rw - ext4 /dev/sda1 rw",
 		[]trouble{{path: "/data", status: rootDir, inside: data}}},
@@ -228,6 +238,8 @@ func checkYAML(t *testing.T, text string) {
 					FSGroup             int    `yaml:"fsGroup"`
 					FSGroupChangePolicy string `yaml:"fsGroupChangePolicy"`
 					SupplementalGroups  []int  `yaml:"supplementalGroups"`
+					RunAsUser           int    `yaml:"runAsUser"`
+					RunAsGroup          int    `yaml:"runAsGroup"`
 				} `yaml:"securityContext"`
 				Volumes []struct {
 					Name     string

@@ -246,14 +246,21 @@ func (s *session) privateDir(p startup.Private) error {
 		return nil
 	}
 	switch {
-	case st.Uid != s.id.uid:
+	case st.Uid != s.id.uid && !remade(p):
 		s.add(p.Path, wantOwn, unix.EPERM)
-	case st.Mode&0o7777 != uint32(p.Mode):
+	case st.Uid == s.id.uid && st.Mode&0o7777 != uint32(p.Mode):
 		if err := unix.Fchmod(fd, uint32(p.Mode)); err != nil {
 			s.add(p.Path, wantOwn, err)
 		}
 	}
 	return nil
+}
+
+// remade makes an empty directory anew, so that it is the running user's: an image has it for the
+// user that it was made for, and a platform starts it with another. Nothing else can be lost: rmdir(2)
+// removes neither what is not empty nor what something is mounted on.
+func remade(p startup.Private) bool {
+	return unix.Rmdir(p.Path) == nil && unix.Mkdir(p.Path, 0o700) == nil && unix.Chmod(p.Path, uint32(p.Mode)) == nil
 }
 
 // makeDirs makes a directory with those above it.
