@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -87,15 +88,64 @@ func aptProxy() string {
 	return strings.Trim(strings.TrimPrefix(strings.TrimSpace(string(out)), "P="), "'")
 }
 
-// baseKey names the base: what it is made from, and the week, since packages get updates.
+// baseKey names the base: what it is made from, and the week of the packages that this machine knows
+// of, since they get updates. A new week begins for the samples with `apt-get update`, not at midnight.
 func baseKey(command []string) (string, error) {
 	sources, err := os.ReadFile(machineSources())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	year, week := time.Now().ISOWeek()
+	known, err := indexDate(aptLists)
+	if err != nil {
+		return "", err
+	}
+	year, week := known.ISOWeek()
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d-%d\n%q\n%s", year, week, command, sources))
 	return fmt.Sprintf("%x", sum[:8]), nil
+}
+
+// aptLists is where apt keeps the indexes that it has fetched: apt.conf(5), Dir::State::lists.
+const aptLists = "/var/lib/apt/lists"
+
+// indexDate is the newest date that Debian's own indexes in the folder say of themselves: their field
+// Date (in Debian's repository format: a date of RFC 1123). Where there are
+// none, it is now: nothing says that an older sample has what one would get.
+func indexDate(lists string) (time.Time, error) {
+	paths, err := filepath.Glob(filepath.Join(lists, "*Release")) // InRelease too
+	var newest time.Time
+	for _, path := range paths {
+		b, readErr := os.ReadFile(path)
+		if readErr != nil {
+			err = errors.Join(err, readErr)
+			continue
+		}
+		if date, ok := debianDate(string(b)); ok && date.After(newest) {
+			newest = date
+		}
+	}
+	if newest.IsZero() {
+		newest = time.Now()
+	}
+	return newest.UTC(), err
+}
+
+// debianDate reads the date of one index; those of others than Debian have their own pace.
+func debianDate(release string) (date time.Time, ok bool) {
+	debian := false
+	for line := range strings.Lines(release) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch key {
+		case "Origin":
+			debian = value == "Debian"
+		case "Date":
+			var err error
+			date, err = time.Parse(time.RFC1123, value)
+			ok = err == nil
+		case "SHA256:", "MD5Sum:":
+			return date, ok && debian
+		}
+	}
+	return date, ok && debian
 }
 
 // base gives the tar file of the base image and its key.
