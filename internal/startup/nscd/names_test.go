@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"unroot/internal/oracle"
+	"unroot/internal/startup/libc"
 )
 
 func TestAddedAccount(t *testing.T) {
@@ -128,6 +131,44 @@ func TestSwitchLine(t *testing.T) {
 		database, sources := switchLine([]byte(line))
 		if got := database + " " + strings.Join(sources, " "); got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestOtherSources asks for what the files do not have, where nsswitch.conf names a source that
+// clients can ask, and one that is not installed.
+func TestOtherSources(t *testing.T) {
+	t.Parallel()
+	module := ""
+	for _, path := range libc.ModulePaths("hesiod") {
+		if _, err := os.Stat(path); err == nil {
+			module = path
+		}
+	}
+	if module == "" {
+		oracle.Missing(t, "libnss_hesiod.so.2, which comes with glibc")
+	}
+	_, f := serve(t, testPasswd, testGroup)
+	for _, test := range []struct {
+		conf                  string
+		account, group, users int32
+	}{
+		{"", none, none, none},
+		{"passwd: files nobody-has-it\ngroup: files sss\n", none, none, none},
+		{"passwd: files hesiod\n", ask, none, none},
+		{"group: hesiod files\n", none, ask, ask},
+		{"initgroups: [SUCCESS=merge] hesiod\n", none, none, ask},
+	} {
+		put(t, f.Switch, test.conf)
+		for k, want := range map[kind]int32{getpwbyname: test.account, getgrbyname: test.group, initgroups: test.users} {
+			if says, _ := lookUp(t, f.Socket, k, "nobody-has-it"); says != want {
+				t.Errorf("%q: kind %d: %d, want %d", test.conf, k, says, want)
+			}
+		}
+		for k, key := range map[kind]string{getpwbyname: "root", getpwbyuid: "1000700000", getgrbyname: "daemon", initgroups: "user"} {
+			if says, _ := lookUp(t, f.Socket, k, key); says != found {
+				t.Errorf("%q: kind %d, key %s: %d, want it", test.conf, k, key, says)
+			}
 		}
 	}
 }
