@@ -68,6 +68,8 @@ d 0775 0:0 /run
 d 0770 65532:0 /run/unroot
 d 0770 65532:0 /data
 d 0755 0:0 /rootonly
+d 0775 0:0 /pg
+d 0770 65532:0 /pg/data
 d 0755 0:0 /usr/share/unroot-init/etc
 l /etc/key /run/unroot/etc/key
 `

@@ -189,6 +189,16 @@ func TestWarn(t *testing.T) {
 	}
 }
 
+// TestRemade: an image's directory becomes that of any user who runs, in an engine's layers too.
+func TestRemade(t *testing.T) {
+	for _, c := range []*client{docker(t), podman(t)} {
+		code, out := situation{order: []string{"--private-dir=0700:/pg/data"}, script: "stat -c %u:%a /pg/data; touch /pg/data/x"}.start(c, nil)
+		if code != 0 || out != "1000700000:700\n" {
+			t.Errorf("%s: exit code %d\n%s", c.name, code, out)
+		}
+	}
+}
+
 // TestRestart: a container that is started again keeps what its program wrote.
 func TestRestart(t *testing.T) {
 	c := docker(t)
