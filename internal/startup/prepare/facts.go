@@ -2,6 +2,12 @@ package prepare
 
 import "slices"
 
+// identity is who runs.
+type identity struct {
+	uid, gid uint32
+	groups   []uint32 // supplementary, without gid
+}
+
 // status is what stat(2) tells and a judgement needs.
 type status struct {
 	uid, gid uint32

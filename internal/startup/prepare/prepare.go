@@ -53,12 +53,6 @@ type session struct {
 	tableRead bool
 }
 
-// identity is who runs.
-type identity struct {
-	uid, gid uint32
-	groups   []uint32 // supplementary, without gid
-}
-
 func newSession(env []string) *session {
 	return &session{
 		seed: startup.Seed, run: startup.Run, tmp: []string{"/tmp", "/var/tmp", "/dev/shm"},
