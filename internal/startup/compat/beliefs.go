@@ -203,6 +203,7 @@ func (b *beliefs) executed() *beliefs {
 	n.g.saved, n.g.fs = n.g.effective, n.g.effective
 	n.secure &^= secureKeepCaps
 	n.hidden = n.u.real != n.u.effective || n.g.real != n.g.effective
+	n.committed(b)
 	if n.equal(b) {
 		return b
 	}

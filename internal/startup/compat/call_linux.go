@@ -19,11 +19,12 @@ type call struct {
 	args  [6]uint64 // of an ABI of 32 bits, the upper halves are 0
 	short bool      // ids have 16 bits
 
-	fd     int      // its memory; -1: not open
-	closed bool     // its memory cannot be opened
-	who    *process // once it was asked for; nil while all believe the same
-	before *beliefs // what a change took away, to be undone where nobody waits for the answer any more
-	held   bool     // the supervisor's lock, from a change to the answer
+	fd      int      // its memory; -1: not open
+	closed  bool     // its memory cannot be opened
+	who     *process // once it was asked for; nil while all believe the same
+	before  *beliefs // what a change took away, to be undone where nobody waits for the answer any more
+	threads []uint32 // of the process, at the change
+	held    bool     // the supervisor's lock, from a change to the answer
 }
 
 // answer is what a thread gets.
@@ -130,7 +131,7 @@ func (c *call) change(do func(*beliefs) (int64, unix.Errno)) answer {
 func (c *call) finish(sent bool) {
 	if c.held {
 		if !sent && c.before != nil {
-			c.who.who = c.before
+			c.who.become(c.tid, c.before, c.threads)
 		}
 		c.s.mu.Unlock()
 	}

@@ -9,10 +9,48 @@ import (
 // process is one that is known: its beliefs may differ from those of its parent.
 type process struct {
 	pid   uint32
-	fd    int    // tells its end; -1: none could be had, and start tells it from a later one with its number
-	start uint64 // since the machine's, in ticks; of use without fd only
-	who   *beliefs
+	fd    int      // tells its end; -1: none could be had, and start tells it from a later one with its number
+	start uint64   // since the machine's, in ticks; of use without fd only
+	who   *beliefs // of its first thread, and of all that are not in own
+	own   map[uint32]*beliefs
 	image []byte // the auxiliary vector from before an execve(2) that would change beliefs; nil: none is under way
+	by    uint32 // the thread that is about to execute
+}
+
+// of is what a thread of the process believes. The kernel has identities by thread; that all change
+// together is the C library's doing, which has every thread make the call.
+func (p *process) of(tid uint32) *beliefs {
+	if who, ok := p.own[tid]; ok {
+		return who
+	}
+	return p.who
+}
+
+// become gives a thread other beliefs than those of all threads, which are listed.
+func (p *process) become(tid uint32, who *beliefs, threads []uint32) {
+	if len(threads) < 2 {
+		p.who, p.own = who, nil
+		return
+	}
+	own, same := make(map[uint32]*beliefs, len(threads)), true
+	for _, t := range threads {
+		own[t] = p.of(t)
+		if t == tid {
+			own[t] = who
+		} else if own[t].hidden != who.hidden { // which the memory is, that all share
+			other := *own[t]
+			other.hidden = who.hidden
+			own[t] = &other
+		}
+		same = same && own[t].equal(who)
+	}
+	if same {
+		p.who, p.own = who, nil
+	} else if first := own[p.pid]; first != nil {
+		p.who, p.own = first, own
+	} else {
+		p.own = own
+	}
 }
 
 // census is all processes that are known, and those that ended with beliefs of their own. The
@@ -162,7 +200,7 @@ func (c *census) inherited(pid uint32, depth int) *beliefs {
 		if p.image != nil {
 			c.refresh(p)
 		}
-		return p.who
+		return c.bequest(p, pid)
 	}
 	return c.inherited(s.parent, depth+1)
 }
@@ -185,34 +223,48 @@ func (c *census) orphan(pid uint32, s stat) *beliefs {
 	return c.initial
 }
 
-// pin makes the children of a process known that are not, with what it believes.
-func (c *census) pin(p *process) {
-	if c.noFiles {
-		c.pinAll(p)
-		return
+// bequest is what a child gets that is not known: what the thread believes that made it.
+func (c *census) bequest(p *process, child uint32) *beliefs {
+	if p.own == nil {
+		return p.who
 	}
-	c.eachThread(p.pid, func(tid uint32) {
-		if !c.children(p.pid, tid, func(child uint32) { c.pinOne(p, child) }) {
+	for tid := range p.own {
+		made := false
+		c.children(p.pid, tid, func(pid uint32) { made = made || pid == child })
+		if made {
+			return p.of(tid)
+		}
+	}
+	return p.who
+}
+
+// pin makes the children of a process known that are not, with what it believes. It gives the threads
+// of the process.
+func (c *census) pin(p *process) (threads []uint32) {
+	c.eachThread(p.pid, func(tid uint32) { threads = append(threads, tid) })
+	for _, tid := range threads {
+		if !c.noFiles && !c.children(p.pid, tid, func(child uint32) { c.pinOne(child, p.of(tid)) }) {
 			c.noFiles = true
 		}
-	})
+	}
 	if c.noFiles {
 		c.pinAll(p)
 	}
+	return threads
 }
 
 // pinAll finds the children by looking at all processes.
 func (c *census) pinAll(p *process) {
 	c.eachNumber("/proc", func(pid uint32) {
 		if s, ok := c.stat(pid); ok && s.parent == p.pid {
-			c.pinOne(p, pid)
+			c.pinOne(pid, p.who)
 		}
 	})
 }
 
-func (c *census) pinOne(p *process, child uint32) {
+func (c *census) pinOne(child uint32, who *beliefs) {
 	if c.live(child) == nil {
-		c.add(child, p.who)
+		c.add(child, who)
 	}
 }
 
@@ -224,5 +276,5 @@ func (c *census) refresh(p *process) {
 	if now == nil || string(now) == string(p.image) {
 		return
 	}
-	p.image, p.who = nil, p.who.executed()
+	p.image, p.who, p.own = nil, p.of(p.by).executed(), nil
 }

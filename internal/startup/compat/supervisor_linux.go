@@ -204,7 +204,7 @@ func (s *Supervisor) believes(c *call) *beliefs {
 	if c.who == nil {
 		return s.initial // it is gone: nobody gets the answer
 	}
-	return c.who.who
+	return c.who.of(c.tid)
 }
 
 // become gives the process of a call other beliefs.
@@ -214,9 +214,13 @@ func (s *Supervisor) become(c *call, who *beliefs) {
 			return
 		}
 	}
-	s.pin(c.who)
-	s.changed = true
-	c.before, c.who.who = c.who.who, who
+	if !s.changed {
+		s.changed = true
+		s.pin(&process{pid: s.self, who: s.initial}) // orphans of a time when nothing was to be kept
+	}
+	c.threads = s.pin(c.who)
+	c.before = c.who.of(c.tid)
+	c.who.become(c.tid, who, c.threads)
 	if who.u.fs != c.before.u.fs {
 		s.files.seen(who.u.fs, who.g.fs)
 	}
@@ -227,12 +231,17 @@ func (s *Supervisor) become(c *call, who *beliefs) {
 func (s *Supervisor) executes(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b := s.believes(c); c.who != nil && c.who.image == nil && b.executed() != b {
-		c.who.image = s.auxv(c.who.pid)
-		if c.who.image == nil {
-			s.pin(c.who) // nothing tells whether it succeeds: mostly it does
-			c.who.who = b.executed()
-		}
+	b := s.believes(c)
+	if c.who == nil || b.executed() == b && c.who.own == nil {
+		return
+	}
+	c.who.by = c.tid
+	if c.who.image != nil {
+		return
+	}
+	if c.who.image = s.auxv(c.who.pid); c.who.image == nil {
+		s.pin(c.who) // nothing tells whether it succeeds: mostly it does
+		c.who.who, c.who.own = b.executed(), nil
 	}
 }
 
@@ -240,7 +249,7 @@ func (s *Supervisor) executes(c *call) {
 func (s *Supervisor) leaves(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.believes(c) != s.initial && c.who != nil {
+	if s.believes(c); c.who != nil {
 		s.pin(c.who)
 	}
 }
@@ -256,7 +265,7 @@ func (s *Supervisor) beliefsOf(tid uint32) (*beliefs, bool) {
 		return nil, false
 	}
 	if p := s.live(pid); p != nil {
-		return p.who, true
+		return p.of(tid), true
 	}
 	return s.inherited(pid, 0), true
 }
