@@ -14,19 +14,8 @@ const (
 	soPeercred = 17
 )
 
-// getsockoptOf is the number of getsockopt(2). i386 also has it behind socketcall(2), which C libraries
-// stopped to use for it with Linux 4.3 (glibc 2.23): there the kernel answers.
-func getsockoptOf(a fileABI) uint32 {
-	switch a {
-	case fileAMD64:
-		return 55
-	case file386:
-		return 365
-	case fileARM64:
-		return 209
-	}
-	return 295
-}
+// sysGetsockopt is getsockopt(2) as the first argument of socketcall(2): linux/net.h.
+const sysGetsockopt = 15
 
 // peer answers getsockopt(SO_PEERCRED) with who the process at the other end believes to be now. The
 // kernel has who it was when the connection was made, or the listener: a process that changes its
@@ -58,6 +47,19 @@ func (f *files) peer(tid uint32, args *[6]uint64, m memory, believed func(pid in
 	told := ucred{real.pid, uid, gid}.encode(&b, length)
 	put32(room[:], 0, uint32(len(told)))
 	return m.write(args[3], told) == nil && m.write(args[4], room[:]) == nil
+}
+
+// socketcall is how i386 asks, with programs of before Linux 4.3 and those of Go: the arguments are in memory.
+func (c *call) socketcall() answer {
+	var words [5 * 4]byte
+	if n, err := c.read(c.args[1], words[:]); n < len(words) || err != nil {
+		return byKernel
+	}
+	inner := *c
+	for i := range 5 {
+		inner.args[i] = uint64(get32(words[:], 4*i))
+	}
+	return inner.getsockopt()
 }
 
 // realPeer asks the kernel, through a copy of the descriptor. A thread that is not the first of its

@@ -56,6 +56,7 @@ var identityRules = [...]rule{
 	}},
 	{nr: numbers{161, 61, 51, 61}, do: (*call).chroot},
 	{nr: numbers{55, 365, 209, 295}, do: (*call).getsockopt, when: [][]equals{{{1, solSocket}, {2, soPeercred}}}},
+	{nr: numbers{no, 102, no, no}, do: (*call).socketcall, when: [][]equals{{{0, sysGetsockopt}}}},
 
 	{nr: numbers{59, 11, 221, 11}, do: (*call).execve},
 	{nr: numbers{322, 358, 281, 387}, do: (*call).execve},

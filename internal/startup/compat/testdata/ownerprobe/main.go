@@ -211,14 +211,12 @@ func peer() string {
 	}
 	defer unix.Close(pair[0])
 	defer unix.Close(pair[1])
-	// not as Go's library does on i386, which goes through socketcall(2)
-	var u unix.Ucred
-	n := uint32(unsafe.Sizeof(u))
-	if _, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(pair[0]), unix.SOL_SOCKET, unix.SO_PEERCRED, uintptr(unsafe.Pointer(&u)), uintptr(unsafe.Pointer(&n)), 0); errno != 0 {
-		return said(errno)
+	u, err := unix.GetsockoptUcred(pair[0], unix.SOL_SOCKET, unix.SO_PEERCRED) // socketcall(2) on i386
+	if err != nil {
+		return said(err)
 	}
 	var short [6]byte // less than the whole is cut
-	n = uint32(len(short))
+	n := uint32(len(short))
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(pair[1]), unix.SOL_SOCKET, unix.SO_PEERCRED, uintptr(unsafe.Pointer(&short)), uintptr(unsafe.Pointer(&n)), 0)
 	return fmt.Sprint(int(u.Pid) == unix.Getpid(), u.Uid, u.Gid, errno, n)
 }
