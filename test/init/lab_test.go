@@ -2,7 +2,6 @@
 package init
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,13 +28,21 @@ var lab struct {
 	docker func() (*engine.Engine, error)
 	mu     sync.Mutex
 	closer func() error
+
+	podman       container
+	podmanErr    error
+	podmanRemove func() error
+	podmanOnce   sync.Once
 }
 
 func TestMain(m *testing.M) {
 	lab.docker = sync.OnceValues(startDocker)
 	code := m.Run()
-	if lab.closer != nil {
-		if err := lab.closer(); err != nil {
+	for _, end := range []func() error{lab.podmanRemove, lab.closer} {
+		if end == nil {
+			continue
+		}
+		if err := end(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
@@ -100,23 +107,6 @@ func docker(t *testing.T) *engine.Engine {
 type ended struct {
 	code           int
 	stdout, stderr string
-}
-
-// runOnce runs a container in the foreground: docker run OPTIONS IMAGE ARGS, under strict options.
-func runOnce(t *testing.T, options []string, args ...string) ended {
-	t.Helper()
-	e := docker(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	line := append(append(append([]string{"run", "--rm"}, strict...), options...), imageTag)
-	cmd := exec.CommandContext(ctx, "docker", append(line, args...)...)
-	cmd.Env = e.Environ()
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); cmd.ProcessState == nil || ctx.Err() != nil {
-		t.Fatalf("%v: %v\n%s", args, err, &stderr)
-	}
-	return ended{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
 // serve starts a container in the background that is gone after the test, and waits until it is ready.
