@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,8 +45,9 @@ func TestOwnersAsTheKernelHasThem(t *testing.T) {
 
 // lab is where programs are run as the true root and as nobody.
 type lab struct {
-	init string
-	dir  string
+	init   string
+	dir    string
+	before []string // a command that ends with what is to be run
 }
 
 func newLab(t *testing.T) *lab {
@@ -111,7 +113,7 @@ func (l *lab) run(t *testing.T, program string, scripts map[string]string, as []
 		check(os.WriteFile(filepath.Join(root, name), []byte(text), 0o644))
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "setpriv", append(as, program, "../main")...)
+	cmd := exec.CommandContext(t.Context(), "env", slices.Concat(l.before, []string{"setpriv"}, as, []string{program, "../main"})...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = work, &stdout, &stderr, time.Second
 	if err := cmd.Run(); err != nil {

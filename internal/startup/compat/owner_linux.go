@@ -5,6 +5,7 @@ package compat
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +24,10 @@ type memory interface {
 // owner, a new one under an old name has none.
 //
 // What is not believed but real: who may open, write or remove a file. The kernel decides that for the
-// one user that everything runs as, and access(2) tells it. A group that a directory hands down to
-// files made in it (its set-group-ID bit) is the real one. Files in /proc show their real owner.
+// one user that everything runs as, and access(2) tells it. Files in /proc show their real owner.
+//
+// Not answered are openat2(2), io_uring(7) and bind(2): what the first two make is the first process', and
+// a socket belongs to whoever asks for it, if that was there when it was made.
 //
 // Several goroutines may ask at once: a file system that does not answer holds up nobody else.
 type files struct {
@@ -41,6 +44,8 @@ type files struct {
 	own      [3]fileID
 	umask    uint32 // the supervisor's
 	exact    bool   // files are made for whoever is not the default maker
+
+	handsDown atomic.Bool // some directory hands down a group that it was given: files are made for everyone
 }
 
 // question is a call that is being answered.
@@ -337,7 +342,15 @@ func (f *files) chown(q *question) (unix.Errno, bool) {
 	owner := chowned(q.owner, uid, gid, q.real.mode()&typeMask == typeDir)
 	owner.hasMode = owner.mode != q.real.mode()&modeAll // bits that are only the owner's to take
 	f.give(q.real.id(), owner)
+	f.noteDirectory(q, owner, q.real.mode())
 	return 0, true
+}
+
+// noteDirectory looks for a directory whose set-group-ID bit hands another group down than the kernel does.
+func (f *files) noteDirectory(q *question, owner given, mode uint16) {
+	if mode&typeMask == typeDir && mode&setGID != 0 && owner.gid != q.real.gid() {
+		f.handsDown.Store(true)
+	}
 }
 
 // chmod is done by the kernel where the running user owns the file. Where it only believes so, the mode
@@ -349,6 +362,7 @@ func (f *files) chmod(q *question) (unix.Errno, bool) {
 	if !q.who.mayChmod(q.owner) {
 		return unix.EPERM, true
 	}
+	f.noteDirectory(q, q.owner, q.real.mode()&typeMask|uint16(q.args[q.value])&modeAll)
 	if q.real.uid() != f.uid {
 		f.give(q.id, chmodded(q.owner, uint16(q.args[q.value]), q.who))
 		return 0, true

@@ -18,12 +18,12 @@ type injector interface {
 // given since 5.9. Before it, makers says who made what.
 func makesExactly() bool { return atLeast(5, 19) }
 
-// make makes a file for a process that is not who is believed to have made every other one, and keeps
-// whom it belongs to. The supervisor is the same user, with the same rights: what fails
+// make makes a file for a process that is not who is believed to have made every other one, or in a
+// directory that hands its group down, and keeps whom it belongs to. The supervisor is the same user, with the same rights: what fails
 // here is left to the kernel, to fail there. A file that is there already, and one at the end of
 // a symbolic link, is the kernel's to open.
 func (f *files) make(q *question) (int64, unix.Errno, bool) {
-	if !f.exact || f.isDefault(q.who) || q.locate() != 0 || !f.sees(q) {
+	if !f.exact || f.isDefault(q.who) && !f.handsDown.Load() || q.locate() != 0 || !f.sees(q) {
 		return 0, 0, false
 	}
 	if q.op == opOpen {
@@ -124,7 +124,9 @@ func (f *files) made(q *question) {
 		f.believe(q)
 		owner.gid = q.owner.gid
 	}
-	f.give(id, owner)
+	if owner.gid != q.who.gid || !f.isDefault(q.who) {
+		f.give(id, owner)
+	}
 }
 
 // pathCall makes a call with a path and a number behind it.

@@ -81,3 +81,37 @@ func TestOwnersInPrograms(t *testing.T) {
 		})
 	}
 }
+
+// overlaid runs a command in an overlay, as containers are: what an image brings is below, owned by root and
+// the group of everyone.
+const overlaid = `set -e; umask 002
+mkdir ov; mount -t tmpfs none ov; cp ../main ov; cd ov; mkdir -p l/dir/sub u w m
+echo f >l/f; echo g >l/dir/g; echo s >l/suid; chmod 4775 l/suid; ln -s f l/link; chmod 2775 l/dir/sub; chmod 775 l
+mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w m; cd m; exec "$@"`
+
+// The files of an image get another inode below when they are written first; their owner stays.
+func TestOwnersInAnOverlay(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	oracle.Program(t, "unshare")
+	if out, err := exec.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs none /mnt && mkdir /mnt/l /mnt/u /mnt/w && mount -t overlay o -o lowerdir=/mnt/l,upperdir=/mnt/u,workdir=/mnt/w /mnt").CombinedOutput(); err != nil {
+		oracle.Missing(t, "an overlay: %v %s", err, out)
+	}
+	lab.before = []string{"unshare", "-m", "sh", "-c", overlaid, "sh"}
+	const list = "find . | sort | xargs stat -c '%n %u:%g %a %F'\n"
+	script := list + `chown -R 33:34 . ; chown -h 5 link
+` + list + `echo more >>f; echo more >>dir/g; chmod 600 f; touch dir/sub/new; mkdir dir/sub/deep
+` + list + `mv dir/g dir/h; ln f k; rm f; echo new >f; mv dir there
+` + list + `chmod 640 k suid; chown 0 k; chgrp 7 there/h
+` + list
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := map[string]string{"main": script}
+	want := lab.run(t, shell, scripts, nil)
+	got := lab.run(t, shell, scripts, append(arbitrary, lab.init, "consistent"))
+	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("-kernel +supervisor:\n%s", diff)
+	}
+}
