@@ -27,6 +27,7 @@ type Plan struct {
 	Tasks      []plan.Task     `json:"tasks,omitempty"`
 	Open       []plan.Open     `json:"open,omitempty"`
 	Notes      []string        `json:"notes,omitempty"`
+	Init       *Init           `json:"init,omitempty"` // what is left to the moment of start
 	Diffs      []Diff          `json:"diffs,omitempty"`
 }
 
@@ -60,6 +61,13 @@ type Plans struct {
 	Plans   []Plan `json:"plans"`
 }
 
+// Init is unroot-init in the image.
+type Init struct {
+	Options   []string      `json:"options"`             // its command line, without the program that it starts
+	Emulation string        `json:"emulation,omitempty"` // the step, where calls of root are answered
+	Reasons   []plan.Reason `json:"reasons"`
+}
+
 // NewPlan collects what there is to say about a plan. costs is in the order of the operations.
 func NewPlan(ref, platform, digest string, p plan.Plan, costs []int64) (Plan, error) {
 	out := Plan{
@@ -67,6 +75,9 @@ func NewPlan(ref, platform, digest string, p plan.Plan, costs []int64) (Plan, er
 		Identity:   Identity{User: p.Identity.User(), Name: p.Identity.Name, Arbitrary: p.ForArbitrary(), Why: p.Why},
 		Operations: []Operation{},
 		Ports:      p.Ports, Ephemeral: p.Ephemeral, Persistent: p.Persistent, Tasks: p.Tasks, Open: p.Open, Notes: p.Notes,
+	}
+	if p.Init != nil {
+		out.Init = &Init{Options: p.Init.Order.Args(), Emulation: string(p.Init.Order.Compat), Reasons: p.Init.Why}
 	}
 	for i, o := range p.Operations {
 		out.Operations = append(out.Operations, Operation{Kind: o.Effect.Kind(), Text: o.Effect.String(), Effect: o.Effect, Mends: o.Mends, Why: o.Why, Bytes: costs[i]})
@@ -94,6 +105,7 @@ func PlanText(w io.Writer, p Plan) error {
 	for _, d := range p.Diffs {
 		fmt.Fprintf(&b, "\n%s", d.Diff)
 	}
+	writeInit(&b, p.Init)
 	writeTasks(&b, p.Tasks)
 	writeOpen(&b, p.Open)
 	for _, n := range p.Notes {
@@ -101,6 +113,23 @@ func PlanText(w io.Writer, p Plan) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeInit says why unroot-init is in the image, and what it emulates.
+func writeInit(b *strings.Builder, i *Init) {
+	if i == nil {
+		return
+	}
+	b.WriteString("\nunroot-init goes before the image's command, because\n")
+	for _, r := range i.Reasons {
+		fmt.Fprintf(b, "  %s: %s\n", r.ID, safe(r.What))
+		for _, e := range r.Rest {
+			fmt.Fprintf(b, "      %s\n", safe(e.String()))
+		}
+	}
+	if i.Emulation != "" {
+		fmt.Fprintf(b, "  privilege separation inside this image is emulated (%s): unroot explain compat\n", i.Emulation)
+	}
 }
 
 func writeOperations(b *strings.Builder, p Plan) {

@@ -27,6 +27,9 @@ func ProofText(w io.Writer, p verify.Proof) error {
 			fmt.Fprintf(&b, "\nnot run: %s: %s\n", t.Platform, safe(t.Why))
 		}
 	}
+	if text := p.Expect.Emulation(); text != "" {
+		fmt.Fprintf(&b, "\nnote: %s; unroot explain compat says what follows\n", safe(text))
+	}
 	fmt.Fprintf(&b, "\n%s\n", ProofLine(p))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -290,6 +293,9 @@ func ProofLine(p verify.Proof) string {
 		line += ": " + safe(p.Reasons[0].Text)
 	default:
 		line += ": " + failedRuns(p)
+	}
+	if p.Expect.Compat != "" {
+		line += "; " + safe(p.Expect.Emulation())
 	}
 	return line + took(p)
 }

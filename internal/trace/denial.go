@@ -69,7 +69,7 @@ func (t *tree) denials() []Denial {
 		if at < 0 {
 			continue
 		}
-		if e := t.log.Events[i]; denied(e) {
+		if e := t.log.Events[i]; denied(e) && (e.Exe != t.log.Aside || e.Exe == "") {
 			d := ofEvent(e)
 			if t.badly(t.lives[at]) {
 				d.Before = max(later[at]-1, 0) // without its exit

@@ -84,4 +84,5 @@ type Log struct {
 	Steady uint64  `json:"steady,omitempty"` // Seq of the last event before the steady state; 0 where there was none, or where the trace ends with it
 	Lost   string  `json:"lost,omitempty"`   // why events are missing, such as "limit of 200000 events"
 	Blind  string  `json:"blind,omitempty"`  // what the tracer could not see, such as "seccomp profile of the engine"
+	Aside  string  `json:"-"`                // a program whose own refusals say nothing of the image's: what starts it and tries what can be done
 }

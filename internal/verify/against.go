@@ -14,6 +14,7 @@ func Against(older, newer Proof) []Difference {
 	d.add("candidate", older.Candidate.Digest, newer.Candidate.Digest)
 	d.add("platform", older.Candidate.Platform, newer.Candidate.Platform)
 	d.add("baseline", digestOf(older.Baseline), digestOf(newer.Baseline))
+	d.add("emulation", older.Expect.Compat, newer.Expect.Compat)
 	d.add("verdict", string(older.Verdict), string(newer.Verdict))
 	d.add("reasons", reasonsOf(older.Reasons), reasonsOf(newer.Reasons))
 	if older.Original != nil && newer.Original != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"unroot/internal/startup"
 	"unroot/internal/trace"
 )
 
@@ -127,14 +128,20 @@ func (c *comparison) unexplained() string {
 	if c.candidate.End == EndFailed {
 		return ""
 	}
+	if text := refusal(c.candidate); text != "" {
+		return startup.Path + " did not start it: " + quoted(text)
+	}
 	ended := trace.Failed(c.candidate.Trace)
 	if len(ended) == 0 && c.candidate.End != EndExited {
 		return ""
 	}
 	last := trace.LastRead(c.candidate.Trace, 0)
 	who := "it"
-	if len(ended) > 0 {
-		who = programText(ended[0].Exe)
+	for _, life := range ended {
+		if life.Exe != startup.Path {
+			who = programText(life.Exe)
+			break
+		}
 	}
 	text := who + " ended by itself, and nothing was refused to it"
 	if name := c.telling(last); name != "" {

@@ -15,6 +15,7 @@ type Expect struct {
 	Ephemeral  []string `json:"ephemeral,omitempty"`  // directories that are written and may be lost: a tmpfs under a read-only root
 	Persistent []string `json:"persistent,omitempty"` // directories that are written and must be kept: volumes
 	Open       []Open   `json:"open,omitempty"`       // what was left open
+	Compat     string   `json:"compat,omitempty"`     // the step of unroot-init's emulation: privilege separation inside the image is emulated
 }
 
 // Port is a port that moved: the baseline listens on From, the candidate on To.

@@ -11,6 +11,7 @@ import (
 
 	"unroot/internal/account"
 	"unroot/internal/image"
+	"unroot/internal/startup"
 )
 
 // Facts is what of one platform's image a run is made from.
@@ -26,6 +27,18 @@ func FactsOf(v *image.View) Facts {
 	passwd, group := v.Accounts()
 	return Facts{Image: v.Image, Config: v.Config, Passwd: passwd, Group: group}
 }
+
+// Init is what unroot-init is told to do in an image that starts with it; ok is false where it does not.
+func (f Facts) Init() (o startup.Order, ok bool) {
+	start := slices.Concat(f.Config.Entrypoint(), f.Config.Cmd())
+	if !startsApart(start) {
+		return startup.Order{}, false
+	}
+	o, _, err := startup.Parse(start[1:])
+	return o, err == nil
+}
+
+func startsApart(args []string) bool { return len(args) > 0 && args[0] == startup.Path }
 
 // Identity is who engines start the image's command as. It fails as they do: for a name that has
 // no account, and for numbers that they refuse.

@@ -16,7 +16,7 @@ func Judge(baseline *Outcome, candidate Outcome, e Expect) Verdict {
 		v.add(Reason{ID: NoBaseline, Word: Unproven, Text: "there is no baseline to compare with"})
 		judgeAlone(&v, candidate, e)
 	} else if judgeBaseline(&v, *baseline) {
-		c := comparison{baseline: *baseline, candidate: candidate, expect: e, verdict: &v}
+		c := comparison{baseline: *baseline, candidate: Apart(candidate), expect: e, verdict: &v}
 		c.compare()
 	}
 	sortReasons(&v)
@@ -52,7 +52,7 @@ func judgeBaseline(v *Verdict, b Outcome) bool {
 
 // judgeAlone looks at what needs no baseline to be wrong.
 func judgeAlone(v *Verdict, o Outcome, e Expect) {
-	c := comparison{candidate: o, expect: e, verdict: v}
+	c := comparison{candidate: Apart(o), expect: e, verdict: v}
 	before := len(v.Reasons)
 	if o.End == EndFailed {
 		c.refute(NotStarted, "it could not be started: "+o.Error)

@@ -29,6 +29,9 @@ type Case struct {
 // here is no error: the verdict is unproven then, with the runner's words. An error is a runner that
 // failed, an image that cannot be run for what its config lacks, or the context's end.
 func Prove(ctx context.Context, c Case, runner Runner, watch func(Progress)) (Proof, error) {
+	if o, ok := c.Candidate.Init(); ok {
+		c.Expect.Compat = string(o.Compat)
+	}
 	p := newProof(c, runner)
 	if v, refuted := RefuteConfig(c.Candidate); refuted {
 		p.Reasons, p.Verdict = v.Reasons, v.Word

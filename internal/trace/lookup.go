@@ -1,0 +1,23 @@
+package trace
+
+import "strings"
+
+// accountFiles are what a C library reads to find a user, and whom it asks before (getpwuid(3), nscd(8)).
+var accountFiles = map[string]bool{"/etc/passwd": true, "unix /var/run/nscd/socket": true, "unix /run/nscd/socket": true}
+
+// Lookups gives the programs that looked a user up in a run, by reading the account file or by asking a name
+// service cache daemon, one for each program, ordered by Seq. Whether it was their own user the kernel does not see.
+func Lookups(l Log) []Need {
+	found := folder[Need]{}
+	for _, e := range l.Events {
+		looks := e.Kind == Open && e.Errno == "" && strings.Contains(e.Want, "r") && accountFiles[e.Path] ||
+			e.Kind == Connect && accountFiles[e.Addr]
+		if !looks || e.Exe == "" || e.Exe == l.Aside {
+			continue
+		}
+		found.at(e.Exe, func() *Need {
+			return &Need{Kind: e.Kind, Call: e.Call, Path: e.Path, Addr: e.Addr, Want: e.Want, Exe: e.Exe, PID: e.PID, Seq: e.Seq}
+		}).Count++
+	}
+	return found.list()
+}
