@@ -10,5 +10,8 @@
 //   - access(2), the sender of a signal, credentials that come with a message on a socket.
 //   - processes that an engine starts beside the program (docker exec): no filter is on them.
 //
+// A signal whose handler was installed without SA_RESTART can end any call that a supervisor answers with
+// EINTR, in the microseconds until it is received, also one that never fails so otherwise.
+//
 // Set-user-ID bits of programs do nothing, as everywhere under no_new_privs.
 package compat
