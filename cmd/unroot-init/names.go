@@ -17,7 +17,7 @@ import (
 // name finds who runs, and has somebody answer for a uid that passwd does not know. Where nobody can
 // be made to answer the error says why, and the user has a name in the environment alone.
 func (s *one) name() (prepare.Who, error) {
-	if name := accountName("/etc/passwd", os.Geteuid()); name != "" {
+	if name := s.account(); name != "" {
 		return prepare.Who{Name: name, Known: true}, nil
 	}
 	facts := nscd.Own(lookup(s.env, "USER"), lookup(s.env, "HOME"))

@@ -20,6 +20,8 @@ type one struct {
 	program []string
 	env     []string
 	server  *nscd.Server // who answers for the uid; nil: nobody in this process
+	known   string       // what account gives
+	looked  bool         // account has looked
 }
 
 // start does what the order says, and then becomes the program or stays with it. It gives the exit
@@ -33,6 +35,12 @@ func start(order startup.Order, program, env []string) int {
 		if err := compat.Available(); err != nil {
 			return say(startup.ExitOwn, err.Error(), "--compat needs it; permissions and configuration may do without --compat")
 		}
+	}
+	if s.passing() {
+		if code := s.prepare(); code != 0 {
+			return code
+		}
+		return s.goAway()
 	}
 	signals := process.Hold()
 	code := 0
@@ -52,6 +60,24 @@ func start(order startup.Order, program, env []string) int {
 // asksNothing reports whether an order asks for the program and nothing else.
 func asksNothing(o startup.Order) bool {
 	return o.Names == startup.NamesOff && o.Home == "" && !o.Java && o.Umask == nil && len(o.Writable)+len(o.Private)+len(o.Fill) == 0 && o.Compat == startup.CompatOff && !o.Stay
+}
+
+// passing reports whether a start is over in a moment and nothing stays: holding signals would take
+// longer than all of it.
+func (s *one) passing() bool {
+	o := s.order
+	if o.Stay || o.Compat != startup.CompatOff || len(o.Writable)+len(o.Private)+len(o.Fill) > 0 {
+		return false
+	}
+	return o.Names == startup.NamesOff || s.account() != ""
+}
+
+// account is the name that the image's own file has for who runs, "" where it has none.
+func (s *one) account() string {
+	if !s.looked {
+		s.known, s.looked = accountName("/etc/passwd", os.Geteuid()), true
+	}
+	return s.known
 }
 
 // prepare makes the world ready and the user known; a code other than 0 ends the start.
