@@ -255,7 +255,11 @@ func (m *maker) moveStrictDirs() {
 			continue
 		}
 		at, ok := survey.Locate(m.survey.View.Tree, value)
-		if !ok || path.Base(value) == rule.Below {
+		if !ok {
+			continue
+		}
+		if path.Base(value) == rule.Below {
+			m.openDataOwner(rule, value)
 			continue
 		}
 		m.moveStrictDir(rule, value, at)
@@ -271,9 +275,18 @@ func (m *maker) moveStrictDir(rule survey.StrictDir, value string, at survey.Pla
 	case at.Exists || volume:
 		to := path.Join(value, rule.Below)
 		m.setVariable(rule.Env, to, "strict-directory", why)
+		m.openDataOwner(rule, to)
 		m.note("data that the root image left at %s stays there and is not looked for at %s: keep %s=%s for it (with the fixed uid %d, not with an unknown one)",
 			value, to, rule.Env, value, m.plan.Identity.UID)
 	}
+}
+
+// openDataOwner says that data which its program demands to own stays with the uid that made it. Its id is one that
+// verify knows: what another uid finds there is not in the image's hand.
+func (m *maker) openDataOwner(rule survey.StrictDir, dir string) {
+	m.open(Open{ID: "data-owner", Path: dir, Scope: "arbitrary",
+		What:    fmt.Sprintf("%s demands to own %s: data that one uid made there does not serve another", rule.Reader, dir),
+		Decides: "one uid for the life of a volume, as OpenShift gives one to a namespace"})
 }
 
 // setHome gives the program a home that every identity can write. Engines set HOME from the passwd

@@ -17,9 +17,13 @@ func TestInitIsApart(t *testing.T) {
 	first := candidate.Processes[0]
 	first.PID, first.Program = 99, startup.Path
 	candidate.Processes = append(candidate.Processes, first)
+	add(&candidate, exec(99, startup.Path, first.Creds), refused(99, startup.Path, "/data", "EACCES"))
 	candidate.Sockets = append(candidate.Sockets, verify.Socket{Proto: "unix", Address: "/run/nscd/socket", Program: startup.Path})
 	if v := verify.Judge(&base, candidate, moved()); v.Word != verify.Proven {
 		t.Errorf("%s: %+v", v.Word, v.Reasons)
+	}
+	if len(verify.Judge(&base, candidate, moved()).Benign) > 0 {
+		t.Error("what was refused to unroot-init is told as the program's")
 	}
 	candidate.Run.Args = candidate.Run.Args[3:]
 	if v := verify.Judge(&base, candidate, moved()); v.Word == verify.Proven {

@@ -45,6 +45,14 @@ func ExpectFromRecord(r record.Record) Expect {
 	return e
 }
 
+// DataOwner is the id of what is left open where a program demands to own its data: a volume then belongs to one
+// uid, and another one over it is a matter of the platform, which keeps the uid of a namespace.
+const DataOwner = "data-owner"
+
+func (e Expect) bound() bool {
+	return slices.ContainsFunc(e.Open, func(o Open) bool { return o.ID == DataOwner })
+}
+
 // to is where a port of the baseline is expected in the candidate.
 func (e Expect) to(proto string, port uint16) uint16 {
 	for _, p := range e.Ports {

@@ -186,6 +186,7 @@ func (m *scenarioMaker) arbitrary() {
 	}
 	first := m.run(ArbitraryUser, m.facts.as(account.ArbitraryUID), ArbitraryUser, SeedImage)
 	second := withFSGroup(m.run(ArbitraryAgain, m.facts.as(AgainUID), ArbitraryUser, SeedImage))
+	bound := m.expect.bound() && !m.picked(ArbitraryAgain)
 	switch {
 	case len(m.persistent) == 0 && one && again:
 		m.made = append(m.made, Scenario{Name: ArbitraryUser, Covers: []string{ArbitraryUser, ArbitraryAgain}, Runs: []Run{first}})
@@ -194,10 +195,10 @@ func (m *scenarioMaker) arbitrary() {
 	case one:
 		m.made = append(m.made, Scenario{Name: ArbitraryUser, Covers: m.covering(ArbitraryUser), Runs: []Run{first}})
 		if again {
-			m.made = append(m.made, Scenario{Name: ArbitraryAgain, Covers: []string{ArbitraryAgain}, Runs: []Run{second}})
+			m.made = append(m.made, Scenario{Name: ArbitraryAgain, Covers: []string{ArbitraryAgain}, Runs: []Run{second}, Advisory: bound})
 		}
 	default:
-		m.made = append(m.made, Scenario{Name: ArbitraryAgain, Covers: m.covering(ArbitraryAgain), Runs: []Run{first, second}})
+		m.made = append(m.made, Scenario{Name: ArbitraryAgain, Covers: m.covering(ArbitraryAgain), Runs: []Run{first, second}, Advisory: bound})
 	}
 }
 
