@@ -17,7 +17,7 @@ func TestInitIsApart(t *testing.T) {
 	first := candidate.Processes[0]
 	first.PID, first.Program = 99, startup.Path
 	candidate.Processes = append(candidate.Processes, first)
-	add(&candidate, exec(99, startup.Path, first.Creds), refused(99, startup.Path, "/data", "EACCES"))
+	add(&candidate, fork(10, 99, nginx), exec(99, startup.Path, first.Creds), refused(99, startup.Path, "/data", "EACCES"))
 	candidate.Sockets = append(candidate.Sockets, verify.Socket{Proto: "unix", Address: "/run/nscd/socket", Program: startup.Path})
 	if v := verify.Judge(&base, candidate, moved()); v.Word != verify.Proven {
 		t.Errorf("%s: %+v", v.Word, v.Reasons)
