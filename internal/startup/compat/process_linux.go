@@ -13,8 +13,9 @@ type process struct {
 	start uint64   // since the machine's, in ticks; of use without fd only
 	who   *beliefs // of its first thread, and of all that are not in own
 	own   map[uint32]*beliefs
-	image []byte // the auxiliary vector from before an execve(2) that would change beliefs; nil: none is under way
+	auxv  []byte // the auxiliary vector from before an execve(2) that would change beliefs; nil: none is under way
 	by    uint32 // the thread that is about to execute
+	mem   *image
 }
 
 // of is what a thread of the process believes. The kernel has identities by thread; that all change
@@ -70,7 +71,8 @@ type census struct {
 	deaths  int               // epoll, of the descriptors that tell ends
 	dead    [256]ended        // a ring
 	next    int
-	noFiles bool // the kernel has no /proc/PID/task/TID/children
+	opened  []*process // whose memory is open, oldest first
+	noFiles bool       // the kernel has no /proc/PID/task/TID/children
 	buffer  [8192]byte
 	path    [64]byte
 }
@@ -108,6 +110,7 @@ func (c *census) drain() {
 }
 
 func (c *census) forget(p *process) {
+	c.drop(p)
 	if p.fd >= 0 {
 		unix.Close(p.fd)
 	}
@@ -144,7 +147,7 @@ func (c *census) of(tid uint32) *process {
 			p = c.add(pid, c.inherited(pid, 0))
 		}
 	}
-	if p.image != nil {
+	if p.auxv != nil {
 		c.refresh(p)
 	}
 	return p
@@ -152,6 +155,9 @@ func (c *census) of(tid uint32) *process {
 
 // leader gives the process of a thread; 0: it is gone.
 func (c *census) leader(tid uint32) uint32 {
+	if c.byPid[tid] != nil {
+		return tid
+	}
 	if pid, ok := c.threads[tid]; ok && c.byPid[pid] != nil && c.isThread(pid, tid) {
 		return pid
 	}
@@ -197,7 +203,7 @@ func (c *census) inherited(pid uint32, depth int) *beliefs {
 		return c.orphan(pid, s)
 	}
 	if p := c.live(s.parent); p != nil {
-		if p.image != nil {
+		if p.auxv != nil {
 			c.refresh(p)
 		}
 		return c.bequest(p, pid)
@@ -273,8 +279,8 @@ func (c *census) pinOne(child uint32, who *beliefs) {
 // that executes itself with the same arguments looks like that, too, and keeps its beliefs.
 func (c *census) refresh(p *process) {
 	now := c.auxv(p.pid)
-	if now == nil || string(now) == string(p.image) {
+	if now == nil || string(now) == string(p.auxv) {
 		return
 	}
-	p.image, p.who, p.own = nil, p.of(p.by).executed(), nil
+	p.auxv, p.who, p.own = nil, p.of(p.by).executed(), nil
 }

@@ -126,7 +126,7 @@ func (s *Supervisor) one() {
 		default:
 		}
 	}
-	c := call{s: s, id: n.id, tid: n.pid, nr: n.nr, args: n.args, fd: -1}
+	c := call{s: s, id: n.id, tid: n.pid, nr: n.nr, args: n.args}
 	a := byKernel
 	if do := s.find(&c, n.arch); do != nil && n.pid != 0 {
 		a = do(&c)
@@ -231,15 +231,20 @@ func (s *Supervisor) become(c *call, who *beliefs) {
 func (s *Supervisor) executes(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.opened) > 0 {
+		if p := s.byPid[s.leader(c.tid)]; p != nil {
+			s.drop(p)
+		}
+	}
 	b := s.believes(c)
 	if c.who == nil || b.executed() == b && c.who.own == nil {
 		return
 	}
 	c.who.by = c.tid
-	if c.who.image != nil {
+	if c.who.auxv != nil {
 		return
 	}
-	if c.who.image = s.auxv(c.who.pid); c.who.image == nil {
+	if c.who.auxv = s.auxv(c.who.pid); c.who.auxv == nil {
 		s.pin(c.who) // nothing tells whether it succeeds: mostly it does
 		c.who.who, c.who.own = b.executed(), nil
 	}
@@ -342,6 +347,7 @@ func (s *Supervisor) shut() {
 		}
 	}
 	for _, p := range s.byPid {
+		s.drop(p)
 		if p.fd >= 0 {
 			unix.Close(p.fd)
 		}
