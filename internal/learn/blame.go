@@ -25,6 +25,7 @@ func (l *learner) learn(number int, outcomes []verify.Outcome) []string {
 		if verify.Judge(l.baseline, o, l.expect).Word == verify.Proven {
 			continue
 		}
+		learnt = append(learnt, l.learnStart(o)...)
 		blamed := unknown(l.suspects(o), before)
 		for _, d := range blamed {
 			if known(l.seen.Denials, d) { // another scenario showed it too

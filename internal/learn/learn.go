@@ -52,6 +52,7 @@ type Round struct {
 	Cause      string      `json:"cause,omitempty"`    // why it is not proven
 	Learnt     []string    `json:"learnt,omitempty"`   // denials that the next round is to mend
 	Scenario   string      `json:"scenario,omitempty"` // the first one that does not hold
+	Compat     string      `json:"compat,omitempty"`   // the step of emulation, where there was one
 	Again      bool        `json:"again,omitempty"`    // it was run twice: the first time some runs held, and the others taught nothing
 	Took       int64       `json:"tookMs"`             // milliseconds of its runs
 }
@@ -69,20 +70,32 @@ func Convert(ctx context.Context, src Source, runner verify.Runner, watch func(v
 	if err := l.runBaseline(ctx, facts); err != nil && !errors.Is(err, verify.ErrUnavailable) {
 		return Result{}, err
 	}
-	for number := 1; number <= MaxRounds; number++ {
-		goOn, err := l.round(ctx, number)
-		if err != nil {
-			return Result{}, fmt.Errorf("round %d: %w", number, err)
-		}
-		if !goOn {
-			break
-		}
+	if err := l.rounds(ctx, MaxRounds); err != nil {
+		return Result{}, err
+	}
+	if err := l.climb(ctx); err != nil {
+		return Result{}, err
 	}
 	if err := l.advise(ctx); err != nil {
 		return Result{}, err
 	}
 	l.result.Seen = l.seen
 	return l.result, l.carryRounds()
+}
+
+// rounds makes candidates until one is proven, or nothing is added, or there were so many.
+func (l *learner) rounds(ctx context.Context, limit int) error {
+	for range limit {
+		l.number++
+		goOn, err := l.round(ctx, l.number)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", l.number, err)
+		}
+		if !goOn {
+			break
+		}
+	}
+	return nil
 }
 
 // Apply makes the candidate of a platform that is not run here, with what runs of another one have
@@ -112,8 +125,10 @@ type learner struct {
 	baseline *verify.Outcome
 	expect   verify.Expect
 	result   Result
-	proven   *Result // the last candidate that was proven
-	cases    int     // that were made so far
+	proven   *Result          // the last candidate that was proven
+	cases    int              // that were made so far
+	number   int              // of the present round
+	last     []verify.Outcome // of the present candidate
 }
 
 // runBaseline runs the original as it is, and keeps what it needs.
@@ -171,7 +186,8 @@ func (l *learner) round(ctx context.Context, number int) (goOn bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	r := Round{Number: number, Operations: len(made.Operations), Added: added, Verdict: l.result.Proof.Verdict}
+	l.last = outcomes
+	r := Round{Number: number, Operations: len(made.Operations), Added: added, Verdict: l.result.Proof.Verdict, Compat: string(l.source.Plan.Compat)}
 	r.Scenario, r.Cause = cause(l.result.Proof)
 	for _, o := range outcomes {
 		r.Took += o.Took.Milliseconds()
@@ -205,6 +221,7 @@ func (l *learner) proveAgain(ctx context.Context, number int, r *Round) error {
 	if err != nil {
 		return err
 	}
+	l.last = outcomes
 	for _, o := range outcomes {
 		r.Took += o.Took.Milliseconds()
 	}
@@ -350,7 +367,7 @@ type keeper struct {
 func (k *keeper) Run(ctx context.Context, r verify.Run, watch func(verify.Progress)) (verify.Outcome, error) {
 	o, err := k.Runner.Run(ctx, r, watch)
 	if err == nil {
-		k.outcomes = append(k.outcomes, o)
+		k.outcomes = append(k.outcomes, verify.Apart(o))
 	}
 	return o, err
 }

@@ -1,0 +1,88 @@
+package learn
+
+import (
+	"context"
+	"slices"
+
+	"unroot/internal/plan"
+	"unroot/internal/startup"
+	"unroot/internal/survey"
+	"unroot/internal/trace"
+	"unroot/internal/verify"
+)
+
+// stepRounds is how many rounds one step of emulation may take.
+const stepRounds = 4
+
+// climb tries to answer calls that only root may make, where nothing else has helped and the runs say that this may:
+// the lowest step first that they speak for. A step that is proven stays; where none is, the candidate
+// without emulation is the result, and the rounds tell what was tried.
+func (l *learner) climb(ctx context.Context) error {
+	if !l.mayClimb() {
+		return nil
+	}
+	without, seen, before := l.result, l.seen, l.source.Plan
+	for _, step := range startup.Compats {
+		why, speaks := l.speaksFor(step)
+		if !speaks {
+			continue
+		}
+		l.source.Plan.Compat = step
+		l.source.Plan.CompatWhy = append(slices.Clone(before.CompatWhy), why)
+		if err := l.rounds(ctx, stepRounds); err != nil {
+			return err
+		}
+		if l.result.Proof.Verdict == verify.Proven {
+			return nil
+		}
+	}
+	rounds := l.result.Rounds
+	l.result, l.seen, l.source.Plan = without, seen, before
+	l.result.Rounds = rounds
+	return nil
+}
+
+// mayClimb reports whether emulation may be tried at all: nobody forbade it or chose a step, and the
+// original works as root.
+func (l *learner) mayClimb() bool {
+	o := l.source.Plan
+	return l.result.Proof.Verdict != verify.Proven && l.baseline != nil && len(l.last) > 0 &&
+		o.Compat == startup.CompatOff && !o.NoCompat && o.Init != plan.InitNever &&
+		!slices.ContainsFunc(l.result.Proof.Results, func(r verify.Result) bool {
+			return slices.ContainsFunc(r.Reasons, func(reason verify.Reason) bool { return reason.ID == verify.BaselineFails })
+		})
+}
+
+// speaksFor gives what in the last runs speaks for a step: a refusal of what only root may do, or a program that
+// ended by itself although nothing was refused to it, as one does that looks at its uid. The filter of
+// the first step answers no question.
+func (l *learner) speaksFor(step startup.Compat) (survey.Evidence, bool) {
+	for _, o := range l.last {
+		if verify.Judge(l.baseline, o, l.expect).Word == verify.Proven {
+			continue
+		}
+		for _, d := range trace.Unmatched(trace.Denials(o.Trace), l.baseline.Trace) {
+			if answers(step, d.Kind) {
+				return survey.DenialEvidence(survey.SeenDenial{Run: o.Run.Name, Denial: d}), true
+			}
+		}
+		ended := endedAlone(o)
+		if step != startup.CompatSimple && len(ended) > 0 {
+			return survey.Evidence{Source: "run", Where: o.Run.Name, Text: ended[0].Exe + " ended by itself, and nothing was refused to it"}, true
+		}
+	}
+	return survey.Evidence{}, false
+}
+
+// answers reports whether a step answers refusals of a kind.
+func answers(step startup.Compat, k trace.Kind) bool {
+	switch k {
+	case trace.Identity, trace.Owner, trace.Rights:
+		return true
+	case trace.Chroot:
+		return step != startup.CompatSimple
+	case trace.Mode:
+		return step == startup.CompatConsistent
+	}
+	return false
+}
