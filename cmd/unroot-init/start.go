@@ -59,7 +59,12 @@ func start(order startup.Order, program, env []string) int {
 
 // asksNothing reports whether an order asks for the program and nothing else.
 func asksNothing(o startup.Order) bool {
-	return o.Names == startup.NamesOff && o.Home == "" && !o.Java && o.Umask == nil && len(o.Writable)+len(o.Private)+len(o.Fill) == 0 && o.Compat == startup.CompatOff && !o.Stay
+	return preparesNothing(o) && o.Compat == startup.CompatOff && !o.Stay
+}
+
+// preparesNothing reports whether the program is to find environment and files as they are.
+func preparesNothing(o startup.Order) bool {
+	return o.Names == startup.NamesOff && o.Home == "" && !o.Java && o.Umask == nil && len(o.Writable)+len(o.Private)+len(o.Fill) == 0
 }
 
 // passing reports whether a start is over in a moment and nothing stays: holding signals would take
@@ -82,6 +87,9 @@ func (s *one) account() string {
 
 // prepare makes the world ready and the user known; a code other than 0 ends the start.
 func (s *one) prepare() int {
+	if preparesNothing(s.order) {
+		return 0
+	}
 	env, err := prepare.Prepare(s.order, s.env)
 	if refusal := (*prepare.Refusal)(nil); errors.As(err, &refusal) {
 		return say(startup.ExitVolume, refusal.Text, "")
