@@ -45,6 +45,30 @@ os.fchown(fd, 5, -1)
 print(os.fstat(fd).st_uid)
 for e in sorted(os.scandir("d"), key=lambda e: e.name):
     print(e.name, e.stat().st_uid, e.stat(follow_symlinks=False).st_gid)
+'; umask 0; python3 -c '
+import os, socket, struct
+def peer(s):
+    return struct.unpack("iII", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("socket")
+listener.listen()
+child = os.fork()
+if not child:
+    os.setgroups([])
+    os.setgid(34)
+    os.setuid(33)
+    s = socket.socket(socket.AF_UNIX)
+    s.connect("socket")
+    s.recv(1)
+    pid, uid, gid = peer(s)
+    s.send(b"%d %d %d" % (pid == os.getppid(), uid, gid))
+    os._exit(0)
+s, _ = listener.accept()
+pid, uid, gid = peer(s)
+print(pid == child, uid, gid)
+s.send(b"x")
+print(s.recv(100), peer(listener)[1:])
+os.unlink("socket")
 '` + showTree,
 	"setpriv": makeTree + `mkdir w; chmod 777 w; touch w/root; sleep .05
 		setpriv --reuid=33 --regid=34 --clear-groups sh -c '

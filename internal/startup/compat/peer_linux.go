@@ -20,8 +20,9 @@ const sysGetsockopt = 15
 // peer answers getsockopt(SO_PEERCRED) with who the process at the other end believes to be now. The
 // kernel has who it was when the connection was made, or the listener: a process that changes its
 // identity later is told of differently. false: the kernel is to answer, which it does with the
-// running user. That is so for a peer that is gone, for one outside, and where the supervisor may not
-// take the socket in hand (pidfd_getfd is since Linux 5.6, and old profiles of engines refuse it).
+// running user. That is so for a peer that is gone, and for one outside. Where the supervisor may not
+// take the socket in hand (pidfd_getfd is since Linux 5.6, and profiles of engines refuse it), likelyPeer
+// is asked.
 //
 // SO_PEERGROUPS, SO_PEERPIDFD and SCM_CREDENTIALS tell the kernel's truth. To send ids with a message
 // that are only believed gives EPERM: an answer would have to send on behalf of the process, from
@@ -36,6 +37,9 @@ func (f *files) peer(tid uint32, args *[6]uint64, m memory, believed func(pid in
 	}
 	length := int32(get32(size[:], 0))
 	real, ok := f.realPeer(tid, int32(args[0]))
+	if !ok {
+		real, ok = f.likelyPeer(tid, int32(args[0]))
+	}
 	if length < 0 || !ok || real.uid != f.uid {
 		return false
 	}

@@ -58,6 +58,38 @@ func TestPeer(t *testing.T) {
 	}
 }
 
+// The other end is found without a copy of the descriptor, too.
+func TestLikelyPeer(t *testing.T) {
+	t.Parallel()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	f := newFiles()
+	var s unix.Stat_t
+	if err := unix.Fstat(pair[0], &s); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := otherEnd(uint32(s.Ino)); !ok {
+		t.Skip("the kernel does not tell of Unix sockets")
+	}
+	u, ok := f.likelyPeer(uint32(os.Getpid()), int32(pair[0]))
+	if !ok || int(u.pid) != os.Getpid() || u.uid != uint32(os.Getuid()) {
+		t.Errorf("%+v, %v", u, ok)
+	}
+	if u, ok := f.likelyPeer(uint32(os.Getpid()), 0); ok {
+		t.Errorf("standard input has another end: %+v", u)
+	}
+}
+
+func FuzzDiagnosed(f *testing.F) {
+	f.Add(make([]byte, 48))
+	f.Add(append(append(make([]byte, 4), 20), make([]byte, 60)...))
+	f.Fuzz(func(_ *testing.T, b []byte) { diagnosed(b) })
+}
+
 // Nothing that another process has in its memory makes an answer fail.
 func FuzzLayouts(f *testing.F) {
 	f.Add(make([]byte, 256))
