@@ -69,6 +69,9 @@ var (
 
 // as gives the command that runs a program answered as a step says; "": by the kernel, as root.
 func (h *hall) as(ctx context.Context, step string, program ...string) *exec.Cmd {
+	if path, err := exec.LookPath(program[0]); err == nil {
+		program = append([]string{path}, program[1:]...)
+	}
 	words := trueRoot
 	if step != "" {
 		words = append(anyoneElse[:len(anyoneElse):len(anyoneElse)], h.path("answering"), step)

@@ -54,13 +54,13 @@ func (c *call) chroot() answer {
 	defer f.done(q)
 	q.fileCall, q.tid, q.args, q.who, q.memory, q.flags = &theRoot, c.tid, &c.args, nil, c, 0
 	if err := q.locate(); err != 0 {
-		if err == unix.EINVAL {
+		switch {
+		case err == unix.EINVAL && q.paths[0] == 0:
+			err = unix.ENOENT
+		case err == unix.EINVAL:
 			err = unix.EPERM // a place that only the kernel finds
 		}
 		return failed(err)
-	}
-	if len(q.view) == 0 {
-		return failed(unix.ENOENT)
 	}
 	if err := look(q.view, 0, &q.real); err != 0 {
 		return failed(err)
