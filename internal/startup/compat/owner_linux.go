@@ -61,6 +61,7 @@ type question struct {
 	real  statx  // what it is
 	id    fileID
 	owner given // what it is believed to be
+	known bool  // by what it was given
 
 	paths  [unix.PathMax]byte      // what the process has as path
 	views  [unix.PathMax + 64]byte // where the supervisor finds it
@@ -160,7 +161,7 @@ func (f *files) change(q *question) (unix.Errno, bool) {
 		return 0, q.op == opChown && who.chown && q.fd != none && unseen(err)
 	}
 	q.id = q.real.id()
-	if q.id.dev == f.proc || q.path != none && f.isOwn(q.id, q.real.mode()) {
+	if q.id.dev == f.proc {
 		return 0, false
 	}
 	f.believe(q)
@@ -169,6 +170,9 @@ func (f *files) change(q *question) (unix.Errno, bool) {
 		return f.chown(q)
 	case opChmod:
 		return f.chmod(q)
+	}
+	if !q.known && q.path != none && f.isOwn(q.id, q.real.mode()) {
+		return 0, false
 	}
 	return 0, f.stat(q)
 }
@@ -201,7 +205,8 @@ func (f *files) believe(q *question) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	mode := q.real.mode() & modeAll
-	if owner, ok := f.table.find(q.id); ok {
+	owner, ok := f.table.find(q.id)
+	if q.known = ok; ok {
 		if !owner.hasMode {
 			owner.mode = mode
 		}

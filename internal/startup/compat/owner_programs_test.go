@@ -80,7 +80,8 @@ os.unlink("socket")
 		chgrp 77 w/d; chmod g+s w/d; as 'echo >w/d/m; mkdir w/d/n; stat -c "%a %u:%g" w/d/m w/d/n'
 		as 'exec 3>w/three; echo three >&3; cat <w/three; for i in 1 2 3; do echo $i; done | tee w/tee; ulimit -n 20; echo >w/x; cat w/x'`,
 	"cat": `echo >f; chown 33:34 f; cat <f >g; chown --reference=/proc/self/fd/0 g <f; stat -L -c %u:%g /proc/self/fd/0 g <f
-		(chown 5 /dev/fd/3; stat -L -c %u /dev/fd/3) 3>>f; chown 33:34 /dev/stdout && chown 33 /proc/self/fd/1 && chown 5 /dev/stderr; stat -c %u f`,
+		(chown 5 /dev/fd/3; stat -L -c %u /dev/fd/3) 3>>f; chown 33:34 /dev/stdout && chown 33 /proc/self/fd/1 && chown 5 /dev/stderr && echo all
+		ln -s /dev/stdout log; chown 44 log && stat -L -c %u log; stat -L -c %u /dev/stdout /proc/self/fd/2; chown -h 7 log; stat -c %u f log`,
 	"stat": makeTree + `cd d/e; chown 33 ../f .; stat -c "%n %u" ../f . ../e/.; cd ..; mv e ../q; cd ../q; stat -c %u .; stat -L -c %u ../d/l ../d/l/ no 2>&1; true`,
 }
 
