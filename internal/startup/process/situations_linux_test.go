@@ -104,22 +104,35 @@ func hear(t *testing.T, first first) (heard []int) {
 	if !lines.Scan() || lines.Text() != "ready" {
 		t.Fatalf("the program said %q", lines.Text())
 	}
+	arrived := make(chan int)
+	go func() {
+		defer close(arrived)
+		for lines.Scan() {
+			n, _ := strconv.Atoi(lines.Text())
+			arrived <- n
+		}
+	}()
 	for n := 1; n <= 64; n++ {
 		switch sig := syscall.Signal(n); sig {
 		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGTERM, 32, 33,
 			syscall.SIGFPE, syscall.SIGILL, syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGABRT, syscall.SIGTRAP, syscall.SIGSYS: // its own faults
+			continue
 		default:
 			cmd.Process.Signal(sig)
 		}
-	}
-	time.Sleep(200 * time.Millisecond)
-	cmd.Process.Signal(syscall.SIGTERM)
-	for lines.Scan() {
-		n, _ := strconv.Atoi(lines.Text())
-		heard = append(heard, n)
-		if n == int(syscall.SIGTERM) {
-			cmd.Process.Signal(syscall.SIGTERM)
+		// One after the other: SIGCONT and SIGTSTP take each other away where both are pending.
+		select {
+		case got := <-arrived:
+			heard = append(heard, got)
+		case <-time.After(time.Second):
 		}
+	}
+	for range 2 {
+		cmd.Process.Signal(syscall.SIGTERM)
+		heard = append(heard, <-arrived)
+	}
+	for got := range arrived {
+		heard = append(heard, got)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%s: %v", first.name, err)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"unroot/internal/oracle"
 )
 
 // screen is the master's side of a terminal, with what was printed on it.
@@ -103,13 +105,26 @@ func exit(t *testing.T, s *screen, cmd *exec.Cmd) int {
 // TestInterruptKey: the program is in the terminal's foreground, and gets what its keys mean once.
 func TestInterruptKey(t *testing.T) {
 	t.Parallel()
-	const script = `trap 'n=$((n+1)); echo caught $n' INT; trap 'exit $((40+n))' TERM
-set -- $(ps -o pgid=,tpgid= -p $$); test $1 = $2 && echo in front
-stty tostop; echo listening; while :; do sleep 0.01; done`
+	const script = `
+import os, signal, termios, time
+n = 0
+def interrupted(*_):
+    global n
+    n += 1
+    os.write(1, b"caught %d\n" % n)
+signal.signal(signal.SIGINT, interrupted)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(40 + n))
+if os.tcgetpgrp(0) == os.getpgrp() == os.getpid(): os.write(1, b"in front\n")
+mode = termios.tcgetattr(0)
+mode[3] |= termios.TOSTOP
+termios.tcsetattr(0, termios.TCSANOW, mode)
+os.write(1, b"listening\n")
+for i in range(40): time.sleep(1)
+`
 	for _, first := range firsts(t) {
 		t.Run(first.name, func(t *testing.T) {
 			t.Parallel()
-			s, cmd := onTerminal(t, append(first.argv, "bash", "-c", script)...)
+			s, cmd := onTerminal(t, append(first.argv, oracle.Program(t, "python3"), "-c", script)...)
 			s.expect(t, "in front")
 			s.expect(t, "listening")
 			s.press(t, "\x03")
@@ -140,6 +155,7 @@ func TestShellJobs(t *testing.T) {
 			s.press(t, "echo jobs: $(jobs -p | wc -l)\n")
 			s.expect(t, "jobs: 1")
 			s.press(t, "fg\n")
+			s.expectTimes(t, "cat\r\n", 3) // typed, stopped, and back in front
 			s.press(t, "back\n")
 			s.expectTimes(t, "back", 2)
 			s.press(t, "\x04")
