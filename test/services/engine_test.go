@@ -14,7 +14,7 @@ import (
 )
 
 // patience is far more than any of the services takes to its first answer.
-const patience = 60 * time.Second
+const patience = 90 * time.Second
 
 // noNetwork leaves a container its own loopback.
 var noNetwork = []string{"--network", "none"}

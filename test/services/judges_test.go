@@ -16,7 +16,7 @@ type judge func(ctx context.Context, p place) error
 
 // clients are the programs that the judges ask with; test/packages.txt names their packages.
 var clients = []string{"nsenter", "curl", "redis-cli", "memccp", "memccat", "mariadb", "psql", "mosquitto_pub",
-	"mosquitto_sub", "dig", "ldapsearch", "ldapmodify", "git", "ssh", "logger", "ntpdig"}
+	"mosquitto_sub", "dig", "ldapsearch", "ldapmodify", "git", "ssh", "logger", "ntpdig", "smbclient"}
 
 // all wants every one of the judges to be content.
 func all(judges ...judge) judge {
@@ -173,19 +173,6 @@ func delivers(ctx context.Context, p place) error {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return fmt.Errorf("the mail is accepted and not in the mailbox: %w", err)
-}
-
-// logsIn runs a command as two users.
-func logsIn(ctx context.Context, p place) error {
-	for _, user := range []string{"alice", "bob"} {
-		err := p.says(ctx, []string{user + "\n"}, "", "ssh", "-F", "none", "-p", strconv.Itoa(p.port(22)), "-o", "BatchMode=yes",
-			"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5",
-			"-o", "PreferredAuthentications=none", user+"@127.0.0.1", "id", "-un")
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // collects sends a line to a log host and wants it in the host's file.

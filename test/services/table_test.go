@@ -1,6 +1,9 @@
 package services
 
-import "regexp"
+import (
+	"regexp"
+	"time"
+)
 
 // class says what a service is in the table for.
 type class int
@@ -60,7 +63,7 @@ var services = []service{
 
 	{name: "chronyd", sample: "chronyd", class: bound, judge: tellsTime, cause: `superuser|uid 0`},
 	{name: "exim4", sample: "exim4", class: bound, judge: delivers, cause: `tcp port 25|permission denied|setuid|setgid|uid 0`},
-	{name: "sshd, for other users", sample: "sshd", class: bound, judge: logsIn, cause: `ssh_host_|setuid|setgid|chroot|other users|uid 0`},
+	{name: "sshd, for other users", sample: "sshd", class: bound, judge: sessions(withoutPassword, "alice", "bob"), cause: `ssh_host_|setuid|setgid|chroot|other users|uid 0`},
 	{name: "systemd", sample: "systemd", class: bound, cause: `the baseline itself`},
 
 	{name: "nginx, template of its site", sample: "nginx-envsubst", class: further, judge: page(80, "/", "hello from localhost")},
@@ -74,6 +77,14 @@ var services = []service{
 	{name: "bind9", sample: "bind9", class: further, judge: resolves("localhost", "127.0.0.1"), cause: `tcp port 953`},
 	{name: "icecast2", sample: "icecast2", class: further, judge: page(8000, "/status-json.xsl", "icestats")},
 	{name: "ngircd", sample: "ngircd", class: further, judge: ircGreets},
+	{name: "cron", sample: "cron", class: further, judge: stamped(70*time.Second, map[string]string{"/var/lib/stamps/machine": "", "/home/alice/stamp": "alice\n"})},
+	{name: "vsftpd", sample: "vsftpd", class: further, judge: ftpKeeps},
+	{name: "smbd", sample: "samba", class: further, judge: sharesFiles},
+	{name: "sshd, with keys", sample: "sshd-keys", class: further, judge: sessions(withKey("/home/alice/.ssh/id_ed25519"), "alice", "root")},
+	{name: "atd", sample: "atd", class: further, judge: stamped(10*time.Second, map[string]string{"/var/lib/stamps/machine": "root\n", "/home/alice/stamp": "alice\n"})},
+	{name: "postfix", sample: "postfix", class: further, judge: delivers},
+	{name: "tftpd", sample: "tftpd", class: further, judge: tftpGives},
+	{name: "xinetd", sample: "xinetd", class: further, judge: startsPrograms("nobody")},
 	{name: "proftpd", sample: "proftpd", class: further, judge: ftpGives, cause: `set UID|setuid`},
 	{name: "dovecot", sample: "dovecot", class: further, judge: imapKeeps, cause: `owner of /run/dovecot`},
 	{name: "rsyslog", sample: "rsyslog", class: further, judge: collects, cause: `port 514`},
