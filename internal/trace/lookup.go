@@ -1,6 +1,10 @@
 package trace
 
-import "strings"
+import (
+	"path"
+	"slices"
+	"strings"
+)
 
 // accountFiles are what a C library reads to find a user, and whom it asks before (getpwuid(3), nscd(8)).
 var accountFiles = map[string]bool{"/etc/passwd": true, "unix /var/run/nscd/socket": true, "unix /run/nscd/socket": true}
@@ -20,4 +24,20 @@ func Lookups(l Log) []Need {
 		}).Count++
 	}
 	return found.list()
+}
+
+// Accounts is the file in which a C library finds users (passwd(5)).
+const Accounts = "/etc/passwd"
+
+// Telling leaves out of what LastRead gives what a C library reads by itself: messages, clocks, libraries (locale(7),
+// tzset(3), ld.so(8)). A check that a program makes is not about it.
+func Telling(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		for _, part := range []string{"/locale", "/gconv", "/zoneinfo", "/etc/localtime", "/etc/ld.so", "/charset.alias"} {
+			if strings.Contains(name, part) {
+				return true
+			}
+		}
+		return strings.Contains(path.Base(name), ".so")
+	})
 }

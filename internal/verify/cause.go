@@ -5,7 +5,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"unroot/internal/startup"
 	"unroot/internal/trace"
@@ -156,22 +155,10 @@ func (c *comparison) unexplained() string {
 // telling is the last of the names that a check can be about: not what every program reads for
 // messages and clocks when it ends.
 func (c *comparison) telling(names []string) string {
-	for _, name := range names {
-		if !aside(name) {
-			return name
-		}
+	if names = trace.Telling(names); len(names) > 0 {
+		return names[0]
 	}
 	return ""
-}
-
-// aside reports whether a path is one that the C library reads by itself (locale(7), tzset(3), ld.so(8)).
-func aside(name string) bool {
-	for _, part := range []string{"/locale", "/gconv", "/zoneinfo", "/etc/localtime", "/etc/ld.so", "/charset.alias"} {
-		if strings.Contains(name, part) {
-			return true
-		}
-	}
-	return strings.Contains(path.Base(name), ".so")
 }
 
 // said is the last line of standard error, else of standard output, as something to show.

@@ -61,6 +61,9 @@ func (p Proof) check() error {
 			return fmt.Errorf("digest %q: %w", d, err)
 		}
 	}
+	if p.Emulation != p.Expect.Emulation() {
+		return fmt.Errorf("it says %q of emulation, and expects %q", p.Emulation, p.Expect.Compat)
+	}
 	whole := p
 	whole.Platforms = nil
 	if whole.settle(); whole.Verdict != p.Verdict {

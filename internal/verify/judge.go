@@ -16,7 +16,7 @@ func Judge(baseline *Outcome, candidate Outcome, e Expect) Verdict {
 		v.add(Reason{ID: NoBaseline, Word: Unproven, Text: "there is no baseline to compare with"})
 		judgeAlone(&v, candidate, e)
 	} else if judgeBaseline(&v, *baseline) {
-		c := comparison{baseline: *baseline, candidate: Apart(candidate), expect: e, verdict: &v}
+		c := comparison{baseline: Apart(*baseline), candidate: Apart(candidate), expect: e, verdict: &v}
 		c.compare()
 	}
 	sortReasons(&v)

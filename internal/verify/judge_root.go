@@ -120,8 +120,10 @@ func judgeTrace(v *Verdict, o Outcome) {
 	} else if stranger := unknown(o); stranger != nil && l.Lost == "" {
 		v.add(Reason{ID: TraceGap, Word: Refuted, Text: "the trace has a gap: it does not know " + processText(*stranger), Evidence: []Evidence{{Process: stranger}}})
 	}
-	if l.Blind != "" {
-		v.Differences = append(v.Differences, Difference{What: "what the tracer could not see", After: l.Blind})
+	for _, text := range []string{l.Blind, unseen(o)} {
+		if text != "" {
+			v.Differences = append(v.Differences, Difference{What: "what the tracer could not see", After: text})
+		}
 	}
 }
 

@@ -14,20 +14,21 @@ const ProofVersion = 1
 // Proof is the document that says what was run, what was seen and what follows.
 type Proof struct {
 	Version   int       `json:"version"`
-	Verdict   Word      `json:"verdict"`            // the worst of its parts
-	Reasons   []Reason  `json:"reasons,omitempty"`  // that concern no single run
-	Except    []string  `json:"except,omitempty"`   // advisory scenarios that do not hold
-	Candidate Subject   `json:"candidate"`          //
-	Baseline  *Subject  `json:"baseline,omitempty"` // the image that the candidate was made of
-	Expect    Expect    `json:"expect"`             // what was taken for granted
-	Platforms []Tested  `json:"platforms"`          // of the image, run or not
-	Original  *Observed `json:"original,omitempty"` // what the baseline's run came to
-	Results   []Result  `json:"scenarios"`          // one for each run of a scenario
-	Rounds    Rounds    `json:"rounds,omitempty"`   // of learning, as learn gives them
-	Runner    string    `json:"runner"`             // such as "embedded"
-	Unroot    string    `json:"unroot"`             // the version of the program
-	Took      int64     `json:"tookMs"`             // milliseconds, of all runs together
-	Made      string    `json:"created,omitempty"`  // RFC 3339; only where the caller gives it
+	Verdict   Word      `json:"verdict"`             // the worst of its parts
+	Emulation string    `json:"emulation,omitempty"` // in a sentence, what of root is emulated inside the candidate
+	Reasons   []Reason  `json:"reasons,omitempty"`   // that concern no single run
+	Except    []string  `json:"except,omitempty"`    // advisory scenarios that do not hold
+	Candidate Subject   `json:"candidate"`           //
+	Baseline  *Subject  `json:"baseline,omitempty"`  // the image that the candidate was made of
+	Expect    Expect    `json:"expect"`              // what was taken for granted
+	Platforms []Tested  `json:"platforms"`           // of the image, run or not
+	Original  *Observed `json:"original,omitempty"`  // what the baseline's run came to
+	Results   []Result  `json:"scenarios"`           // one for each run of a scenario
+	Rounds    Rounds    `json:"rounds,omitempty"`    // of learning, as learn gives them
+	Runner    string    `json:"runner"`              // such as "embedded"
+	Unroot    string    `json:"unroot"`              // the version of the program
+	Took      int64     `json:"tookMs"`              // milliseconds, of all runs together
+	Made      string    `json:"created,omitempty"`   // RFC 3339; only where the caller gives it
 }
 
 // Rounds is a list of JSON objects that this package only carries.
