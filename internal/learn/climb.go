@@ -66,7 +66,7 @@ func (l *learner) speaksFor(step startup.Compat) (survey.Evidence, bool) {
 				return survey.DenialEvidence(survey.SeenDenial{Run: o.Run.Name, Denial: d}), true
 			}
 		}
-		ended := endedAlone(o)
+		ended := l.endedAlone(o)
 		if step != startup.CompatSimple && len(ended) > 0 {
 			return survey.Evidence{Source: "run", Where: o.Run.Name, Text: ended[0].Exe + " ended by itself, and nothing was refused to it"}, true
 		}

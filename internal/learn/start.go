@@ -8,6 +8,7 @@ import (
 
 	"unroot/internal/plan"
 	"unroot/internal/rootfs"
+	"unroot/internal/startup"
 	"unroot/internal/survey"
 	"unroot/internal/trace"
 	"unroot/internal/verify"
@@ -19,82 +20,138 @@ func (l *learner) learnStart(o verify.Outcome) []string {
 	return slices.Concat(l.lookedUp(o), l.refusedForOwner(o), l.emptied(o))
 }
 
-// lookedUp is the program that ended by itself where its uid has no name, and had looked a user up. What ended
-// for a refusal tells of that.
+// lastLooks is how many of the things that a program looked at last can be what it ended for.
+const lastLooks = 6
+
+// lookedUp is the programs that ended by themselves where their uid has no name: they say so, or looking a user up was
+// among the last things that they did. What ended for a refusal tells of that.
 func (l *learner) lookedUp(o verify.Outcome) []string {
-	if !o.Run.Identity.IsArbitrary() || len(l.seen.Lookups) > 0 {
+	if !o.Run.Identity.IsArbitrary() {
 		return nil
 	}
-	for _, life := range endedAlone(o) {
+	var learnt []string
+	for _, life := range l.endedAlone(o) {
 		lookups := trace.Lookups(o.Trace)
 		at := slices.IndexFunc(lookups, func(n trace.Need) bool { return n.Exe == life.Exe })
-		if at < 0 {
+		known := slices.ContainsFunc(l.seen.Lookups, func(n trace.Need) bool { return n.Exe == life.Exe })
+		if at < 0 || known || !slices.Contains(lastLookedAt(o, life), trace.Accounts) && says(o, nameless) == "" {
 			continue
 		}
 		l.seen.Lookups = append(l.seen.Lookups, lookups[at])
-		return []string{fmt.Sprintf("%s looked its user up, and uid %d has no passwd entry", life.Exe, o.Run.Identity.UID)}
+		learnt = append(learnt, fmt.Sprintf("%s looked its user up, and uid %d has no passwd entry", life.Exe, o.Run.Identity.UID))
 	}
-	return nil
+	return learnt
 }
 
-// endedAlone is the processes that a run ended for, where nothing that was refused to them explains it.
-func endedAlone(o verify.Outcome) []trace.Life {
+func lastLookedAt(o verify.Outcome, life trace.Life) []string {
+	last := trace.Telling(trace.LastRead(o.Trace, life.PID))
+	return last[:min(len(last), lastLooks)]
+}
+
+// endedAlone is the processes that a run ended for, where nothing that was refused to them, and not to the baseline
+// too, explains it. One that only hands on how a child of its ended is none.
+func (l *learner) endedAlone(o verify.Outcome) []trace.Life {
 	failed := trace.Failed(o.Trace)
-	for _, d := range trace.Culprits(o.Trace) {
-		if d.Kind != trace.Look && d.Kind != trace.Limit && d.Kind != trace.Connect {
-			failed = slices.DeleteFunc(failed, func(life trace.Life) bool { return life.Exe == d.Exe })
-		}
-	}
-	return failed
+	refused := trace.Unmatched(trace.Culprits(o.Trace), l.baseline.Trace)
+	return slices.DeleteFunc(slices.Clone(failed), func(life trace.Life) bool {
+		handsOn := slices.ContainsFunc(failed, func(child trace.Life) bool { return child.Parent == life.PID && child.PID != life.PID })
+		return handsOn || life.Exe == startup.Path || slices.ContainsFunc(refused, func(d trace.Denial) bool {
+			return d.Exe == life.Exe && d.Kind != trace.Look && d.Kind != trace.Limit && d.Kind != trace.Connect
+		})
+	})
 }
 
-// complaints are words with which programs say that a file's owner or mode is not what they want: messages of
-// ssh, sshd, PostgreSQL, Erlang, monit, vsftpd, stunnel, mongod and others (failure class D4).
-var complaints = []string{"owner", "owned by", "permission", "mode ", "too open", "unprotected", "insecure", "accessible by others", "not owned"}
-
-// refusedForOwner is the file that a program looked at last before it ended and complained.
+// refusedForOwner is the files that programs ended for since they belong to somebody else, or since others may read
+// them: among the last that were looked at, one that is known for it, or one that the program's complaint names or
+// can only mean.
 func (l *learner) refusedForOwner(o verify.Outcome) []string {
-	said := strings.ToLower(o.Stderr + o.Stdout)
-	if !slices.ContainsFunc(complaints, func(w string) bool { return strings.Contains(said, w) }) || len(endedAlone(o)) == 0 {
-		return nil
-	}
-	for _, name := range trace.LastRead(o.Trace, 0) {
-		node, err := l.source.View.Tree.Resolve(name)
-		if err != nil || node.Entry().Kind != rootfs.File || node.Entry().UID == o.Run.Identity.UID || !strings.Contains(said, strings.ToLower(path.Base(name))) {
-			continue
-		}
-		if node.Entry().Mode&0o111 != 0 || slices.Contains(l.seen.Strict, node.Path()) {
+	var learnt []string
+	for _, life := range l.endedAlone(o) {
+		node := l.demanded(o, life)
+		if node == nil || slices.Contains(l.seen.Strict, node.Path()) {
 			continue
 		}
 		l.seen.Strict = append(l.seen.Strict, node.Path())
-		return []string{fmt.Sprintf("%s was refused for its owner or mode (%s)", node.Path(), plan.AttrOf(node.Entry()))}
+		learnt = append(learnt, fmt.Sprintf("%s ended over the owner or mode of %s (%s)", life.Exe, node.Path(), plan.AttrOf(node.Entry())))
 	}
-	return nil
+	return learnt
 }
 
-// emptied is the directories under a tmpfs of which something was missed that the image has there.
+func (l *learner) demanded(o verify.Outcome, life trace.Life) *rootfs.Node {
+	said := strings.ToLower(says(o, complaints))
+	var meant *rootfs.Node
+	for i, name := range trace.Telling(trace.LastRead(o.Trace, life.PID)) {
+		node, err := l.source.View.Tree.Resolve(name)
+		if err != nil || node.Entry().Kind != rootfs.File || node.Entry().Mode&0o111 != 0 {
+			continue
+		}
+		if said != "" && (strings.Contains(said, strings.ToLower(name)) || strings.Contains(said, strings.ToLower(path.Base(name)))) {
+			return node
+		}
+		_, known := survey.OwnerStrict(node.Path())
+		if meant == nil && i < lastLooks && l.foreign(o, name) && (known || said != "" && !readByLibraries(node.Path())) {
+			meant = node
+		}
+	}
+	return meant
+}
+
+// foreign reports whether a file of the candidate belongs to another uid than the run's.
+func (l *learner) foreign(o verify.Outcome, name string) bool {
+	node, err := l.result.Candidate.View.Tree.Resolve(name)
+	return err == nil && node.Entry().UID != o.Run.Identity.UID
+}
+
+// readByLibraries tells the system's own files right below /etc, such as passwd and nsswitch.conf: no program demands to own them.
+func readByLibraries(p string) bool {
+	return path.Dir(p) == "/etc" && (path.Ext(p) == "" || slices.Contains([]string{"nsswitch.conf", "resolv.conf", "host.conf", "gai.conf"}, path.Base(p)))
+}
+
+// emptied is the directories under a tmpfs of which something was missed that the baseline found.
 func (l *learner) emptied(o verify.Outcome) []string {
+	if len(o.Run.Tmpfs) == 0 {
+		return nil
+	}
+	found := map[string]bool{}
+	for _, e := range l.baseline.Trace.Events {
+		found[e.Path] = found[e.Path] || e.Errno == "" && e.Path != ""
+	}
 	var learnt []string
 	for _, e := range o.Trace.Events {
-		if e.Errno != "ENOENT" || e.Path == "" || e.Exe == o.Trace.Aside && e.Exe != "" {
+		if e.Errno != "ENOENT" || !found[e.Path] || e.Exe == startup.Path {
 			continue
 		}
-		at, ok := survey.Locate(l.source.View.Tree, e.Path)
-		if !ok || !at.Exists && !hasDir(l.source.View.Tree, path.Dir(at.Path)) {
-			continue
-		}
-		for _, dir := range o.Run.Tmpfs {
-			missed := at.Exists && strings.HasPrefix(at.Path, dir+"/") || !at.Exists && strings.HasPrefix(path.Dir(at.Path), dir+"/")
-			if missed && !slices.Contains(l.seen.Emptied, dir) {
-				l.seen.Emptied = append(l.seen.Emptied, dir)
-				learnt = append(learnt, fmt.Sprintf("%s: %s missed %s, which the image has and a tmpfs hides", o.Run.Name, e.Exe, at.Path))
-			}
+		if dir := l.hidden(o.Run.Tmpfs, e.Path); dir != "" && !slices.Contains(l.seen.Emptied, dir) {
+			l.seen.Emptied = append(l.seen.Emptied, dir)
+			learnt = append(learnt, fmt.Sprintf("%s: %s missed %s, which the image has and a tmpfs hides", o.Run.Name, e.Exe, e.Path))
 		}
 	}
 	return learnt
 }
 
-func hasDir(t *rootfs.Tree, dir string) bool {
-	node, err := t.Lookup(dir)
-	return err == nil && node.IsDir()
+// hidden is the directory whose content in the image a path needs: the one right below the innermost tmpfs above the
+// path, or that tmpfs where the file itself lies in it; "" where the image has nothing there.
+func (l *learner) hidden(tmpfs []string, p string) string {
+	at, ok := survey.Locate(l.source.View.Tree, p)
+	if !ok {
+		return ""
+	}
+	over := ""
+	for _, dir := range tmpfs {
+		if strings.HasPrefix(at.Path, dir+"/") && len(dir) > len(over) {
+			over = dir
+		}
+	}
+	if over == "" {
+		return ""
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(at.Path, over+"/"), "/")
+	node, err := l.source.View.Tree.Resolve(path.Join(over, first))
+	switch {
+	case err != nil:
+		return ""
+	case node.IsDir():
+		return path.Join(over, first)
+	}
+	return over
 }
