@@ -4,10 +4,13 @@ package compat
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"unroot/internal/startup"
 )
 
 // notice is struct seccomp_notif of linux/seccomp.h, with its struct seccomp_data.
@@ -49,11 +52,14 @@ func ioctlNow(fd int, request, value uintptr) unix.Errno {
 	return err
 }
 
-// Available tells whether the kernel can do what every step needs; the error says what is missing. What an
-// engine's own seccomp profile forbids shows at the start only.
-func Available() error {
+// Available tells whether the kernel can do what some steps need; without any, what all of them do. The
+// error says what is missing. What an engine's own seccomp profile forbids shows at the start only.
+func Available(steps ...startup.Compat) error {
 	if !gives(retErrno) {
 		return errors.New("answering calls: the kernel has no seccomp filters")
+	}
+	if len(steps) > 0 && !slices.ContainsFunc(steps, func(s startup.Compat) bool { return s != startup.CompatSimple }) {
+		return nil
 	}
 	if !gives(retNotify) || !atLeast(5, 5) {
 		return errors.New("answering calls: the kernel has no seccomp user notification that lets a call go on, which came with Linux 5.5")

@@ -237,6 +237,29 @@ print "bad $bad\n"; system("id -u");
 	}
 }
 
+// A file system that never answers, as a dead server's does, holds up those who ask about its files, and
+// nobody else.
+func TestFileSystemThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	hanging, dir := h.compile(t, "hanging"), h.path("mnt")
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		oracle.Missing(t, "%v", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := h.as(ctx, "identities", hanging, "ask", dir, "5")
+	at := slices.Index(cmd.Args, "setpriv")
+	cmd.Args = slices.Insert(cmd.Args, at, hanging, "mount", dir)
+	out, err := cmd.CombinedOutput()
+	if want := "hanging 5\nuid 0\n"; string(out) != want || err != nil {
+		t.Errorf("got %q, want %q; %v", out, want, err)
+	}
+}
+
 // What a filter does with every call of both ABIs is what its entries say, by an interpreter of its own.
 func TestFilterDoesWhatItsEntriesSay(t *testing.T) {
 	t.Parallel()
