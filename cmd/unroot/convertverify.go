@@ -15,8 +15,8 @@ import (
 	"unroot/internal/image"
 	"unroot/internal/learn"
 	"unroot/internal/report"
+	"unroot/internal/startup"
 	"unroot/internal/store"
-	"unroot/internal/survey"
 	"unroot/internal/verify"
 )
 
@@ -83,12 +83,12 @@ func (c *conversion) learnAll(ctx context.Context, source image.Source, images [
 			return err
 		}
 	}
-	seen := c.proving.learnt[images[run]].Seen
+	shown := c.proving.learnt[images[run]]
 	for i, img := range images {
 		if _, done := c.proving.learnt[img]; done {
 			continue
 		}
-		if err := c.applyTo(ctx, img, seen); err != nil {
+		if err := c.applyTo(ctx, img, shown); err != nil {
 			return fmt.Errorf("platform %s: %w", names[i], err)
 		}
 		fmt.Fprintf(c.world.err, "note: %s was not run, %s: what %s showed is applied to it\n", names[i], notRun(names[i]), names[run])
@@ -135,12 +135,16 @@ func (c *conversion) uids() []uint32 {
 }
 
 // applyTo converts a platform that is not run, by what another one has shown.
-func (c *conversion) applyTo(ctx context.Context, img *image.Image, seen survey.Seen) error {
+func (c *conversion) applyTo(ctx context.Context, img *image.Image, shown learn.Result) error {
 	v, err := image.Open(ctx, img, c.reading.options())
 	if err != nil {
 		return err
 	}
-	result, err := learn.Apply(ctx, learn.Source{View: v, Ref: c.from.String(), Plan: c.opts, Seen: &seen})
+	opts := c.opts
+	if shown.Compat != startup.CompatOff {
+		opts.Compat, opts.CompatWhy = shown.Compat, shown.CompatWhy
+	}
+	result, err := learn.Apply(ctx, learn.Source{View: v, Ref: c.from.String(), Plan: opts, Seen: &shown.Seen})
 	if err != nil {
 		return err
 	}
@@ -175,6 +179,9 @@ func (c *conversion) tellRounds() error {
 
 func (c *conversion) tellRound(r learn.Round) {
 	line := fmt.Sprintf("round %d: %s, %s", r.Number, count(r.Operations, "operation"), r.Verdict)
+	if r.Compat != "" {
+		line = fmt.Sprintf("round %d, with emulation (%s): %s, %s", r.Number, r.Compat, count(r.Operations, "operation"), r.Verdict)
+	}
 	if r.Cause != "" {
 		line += ": " + printable(r.Cause)
 	}

@@ -2,7 +2,9 @@ package learn
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"unroot/internal/plan"
 	"unroot/internal/startup"
@@ -29,10 +31,11 @@ func (l *learner) climb(ctx context.Context) error {
 		}
 		l.source.Plan.Compat = step
 		l.source.Plan.CompatWhy = append(slices.Clone(before.CompatWhy), why)
-		if err := l.rounds(ctx, stepRounds); err != nil {
+		if err := l.stand(ctx); err != nil {
 			return err
 		}
 		if l.result.Proof.Verdict == verify.Proven {
+			l.result.Compat, l.result.CompatWhy = step, l.source.Plan.CompatWhy
 			return nil
 		}
 	}
@@ -42,11 +45,32 @@ func (l *learner) climb(ctx context.Context) error {
 	return nil
 }
 
-// mayClimb reports whether emulation may be tried at all: nobody forbade it or chose a step, and the
-// original works as root.
+// stand makes candidates at one step until one is proven, or nothing is added, or a run ends where and why it ended before
+// the step: then the step does not help, and the next one may.
+func (l *learner) stand(ctx context.Context) error {
+	where, why := cause(l.result.Proof)
+	for range stepRounds {
+		l.number++
+		goOn, err := l.round(ctx, l.number)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", l.number, err)
+		}
+		again, reason := cause(l.result.Proof)
+		if !goOn || l.result.Proof.Verdict != verify.Proven && again == where && reason == why {
+			return nil
+		}
+		where, why = "", ""
+	}
+	return nil
+}
+
+// mayClimb reports whether emulation may be tried at all: nobody forbade it or chose a step, there is one for the
+// platform, and the original works as root.
 func (l *learner) mayClimb() bool {
 	o := l.source.Plan
-	return l.result.Proof.Verdict != verify.Proven && l.baseline != nil && len(l.last) > 0 &&
+	os, rest, _ := strings.Cut(l.source.View.Config.Platform(), "/")
+	arch, _, _ := strings.Cut(rest, "/")
+	return startup.Runs(os, arch) && startup.Emulates(arch) && l.result.Proof.Verdict != verify.Proven && l.baseline != nil && len(l.last) > 0 &&
 		o.Compat == startup.CompatOff && !o.NoCompat && o.Init != plan.InitNever &&
 		!slices.ContainsFunc(l.result.Proof.Results, func(r verify.Result) bool {
 			return slices.ContainsFunc(r.Reasons, func(reason verify.Reason) bool { return reason.ID == verify.BaselineFails })

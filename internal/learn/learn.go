@@ -13,6 +13,7 @@ import (
 	"unroot/internal/plan"
 	"unroot/internal/record"
 	"unroot/internal/rewrite"
+	"unroot/internal/startup"
 	"unroot/internal/survey"
 	"unroot/internal/trace"
 	"unroot/internal/verify"
@@ -40,7 +41,9 @@ type Result struct {
 	Plan      plan.Plan
 	Proof     verify.Proof
 	Rounds    []Round
-	Seen      survey.Seen // what the runs have shown, for the other platforms of an index
+	Seen      survey.Seen       // what the runs have shown, for the other platforms of an index
+	Compat    startup.Compat    // the step of emulation that the runs have shown to be needed, for them too; off: none, or one that was asked for
+	CompatWhy []survey.Evidence // what has shown it
 }
 
 // Round is one candidate and what its runs came to.
@@ -292,6 +295,7 @@ func (l *learner) prove(ctx context.Context, number int) ([]verify.Outcome, erro
 		return nil, err
 	}
 	c.Scenarios = slices.DeleteFunc(c.Scenarios, func(s verify.Scenario) bool { return s.Advisory })
+	c.Hasty = len(l.source.Plan.CompatWhy) > 0 // a step that does not help is left soon
 	keep := &keeper{Runner: l.runner}
 	l.result.Proof, err = verify.Prove(ctx, c, keep, l.inRound(number))
 	return keep.outcomes, err
