@@ -183,6 +183,35 @@ func newer(release string, major, minor int) bool {
 	return leading(a) > major || leading(a) == major && leading(rest) >= minor
 }
 
+// There is one supervisor for a process; a second one says so.
+func TestSecondSupervisor(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	got := h.says(t, "identities", h.path("answering"), "identities", "/bin/true")
+	if want := "answering: installing a seccomp filter: another supervisor answers calls of this process already\n(exit status 125)\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A program that may be executed and not read keeps its memory from the supervisor: it is answered as far as no
+// memory is needed, and by the kernel for the rest.
+func TestMemoryThatIsClosed(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	believing, path := h.compile(t, "believing"), h.path("closed")
+	if err := os.Chmod(believing, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("call amd64 106 33\ncall amd64 104\ncall amd64 120 b0 b8 b16\nshow 0 24\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := h.says(t, "identities", believing, path)
+	want := "0 call amd64 106 33: 0\n1 call amd64 104: 33\n2 call amd64 120 b0 b8 b16: 0\n3 show 0 24: 00000000eeeeeeee00000000eeeeeeee00000000eeeeeeee\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A child of a process that a signal ended believes what the leader of its group does.
 func TestOrphansOfTheKilled(t *testing.T) {
 	t.Parallel()
