@@ -64,6 +64,7 @@ type Plans struct {
 // Init is unroot-init in the image.
 type Init struct {
 	Options   []string      `json:"options"`             // its command line, without the program that it starts
+	Does      []string      `json:"does"`                // the same in words
 	Emulation string        `json:"emulation,omitempty"` // the step, where calls of root are answered
 	Reasons   []plan.Reason `json:"reasons"`
 }
@@ -77,7 +78,7 @@ func NewPlan(ref, platform, digest string, p plan.Plan, costs []int64) (Plan, er
 		Ports:      p.Ports, Ephemeral: p.Ephemeral, Persistent: p.Persistent, Tasks: p.Tasks, Open: p.Open, Notes: p.Notes,
 	}
 	if p.Init != nil {
-		out.Init = &Init{Options: p.Init.Order.Args(), Emulation: string(p.Init.Order.Compat), Reasons: p.Init.Why}
+		out.Init = &Init{Options: p.Init.Order.Args(), Does: Does(p.Init.Order), Emulation: string(p.Init.Order.Compat), Reasons: p.Init.Why}
 	}
 	for i, o := range p.Operations {
 		out.Operations = append(out.Operations, Operation{Kind: o.Effect.Kind(), Text: o.Effect.String(), Effect: o.Effect, Mends: o.Mends, Why: o.Why, Bytes: costs[i]})
@@ -127,8 +128,12 @@ func writeInit(b *strings.Builder, i *Init) {
 			fmt.Fprintf(b, "      %s\n", safe(e.String()))
 		}
 	}
+	b.WriteString("  at start it\n")
+	for _, text := range i.Does {
+		fmt.Fprintf(b, "    - %s\n", text)
+	}
 	if i.Emulation != "" {
-		fmt.Fprintf(b, "  privilege separation inside this image is emulated (%s): unroot explain compat\n", i.Emulation)
+		fmt.Fprintf(b, "  %s: unroot explain compat\n", emulation(i.Emulation))
 	}
 }
 
