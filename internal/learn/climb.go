@@ -2,7 +2,6 @@ package learn
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -50,10 +49,9 @@ func (l *learner) climb(ctx context.Context) error {
 func (l *learner) stand(ctx context.Context) error {
 	where, why := cause(l.result.Proof)
 	for range stepRounds {
-		l.number++
-		goOn, err := l.round(ctx, l.number)
+		goOn, err := l.next(ctx)
 		if err != nil {
-			return fmt.Errorf("round %d: %w", l.number, err)
+			return err
 		}
 		again, reason := cause(l.result.Proof)
 		if !goOn || l.result.Proof.Verdict != verify.Proven && again == where && reason == why {

@@ -89,16 +89,24 @@ func Convert(ctx context.Context, src Source, runner verify.Runner, watch func(v
 // rounds makes candidates until one is proven, or nothing is added, or there were so many.
 func (l *learner) rounds(ctx context.Context, limit int) error {
 	for range limit {
-		l.number++
-		goOn, err := l.round(ctx, l.number)
+		goOn, err := l.next(ctx)
 		if err != nil {
-			return fmt.Errorf("round %d: %w", l.number, err)
+			return err
 		}
 		if !goOn {
 			break
 		}
 	}
 	return nil
+}
+
+// next is one round more.
+func (l *learner) next(ctx context.Context) (goOn bool, err error) {
+	number := len(l.result.Rounds) + 1
+	if goOn, err = l.round(ctx, number); err != nil {
+		return false, fmt.Errorf("round %d: %w", number, err)
+	}
+	return goOn, nil
 }
 
 // Apply makes the candidate of a platform that is not run here, with what runs of another one have
@@ -130,7 +138,6 @@ type learner struct {
 	result   Result
 	proven   *Result          // the last candidate that was proven
 	cases    int              // that were made so far
-	number   int              // of the present round
 	last     []verify.Outcome // of the present candidate
 }
 
