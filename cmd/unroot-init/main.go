@@ -27,6 +27,8 @@ const usage = `unroot-init starts a program as the user who runs, and prepares b
   --fill=DIR                      gets what it lacks of its content in the image
   --compat=simple|identities|consistent|off
                                   answer calls that only root may make
+  --chroots                       with it: let every chroot succeed where the engine forbids it;
+                                  for programs that only change to empty directories
   --stay                          stay as first process: reap and pass signals on
   --exec                          do nothing but start the program
   --help, --version

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -104,34 +103,6 @@ func TestAsksNothing(t *testing.T) {
 			t.Errorf("%+v asks for nothing", o)
 		}
 	}
-}
-
-func TestAccountName(t *testing.T) {
-	t.Parallel()
-	passwd := filepath.Join(t.TempDir(), "passwd")
-	content := "# root:x:7:7::/:\nroot:x:0:0:root:/root:/bin/sh\n\nbroken\n+nis:x:8:8::/:\n:::\napp:x:101:0\nsecond:x:101:0::/:\n" +
-		"long:x:102:0:" + strings.Repeat("x", 100_000) + ":/:\nhex:x:0x67:0::/:\nlast:x:104:0::/:"
-	if err := os.WriteFile(passwd, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for uid, want := range map[int]string{0: "root", 7: "", 8: "", 101: "app", 102: "long", 103: "", 104: "last", 105: ""} {
-		if got := accountName(passwd, uid); got != want {
-			t.Errorf("uid %d: %q, want %q", uid, got, want)
-		}
-	}
-	if got := accountName(passwd+"-not-there", 0); got != "" {
-		t.Errorf("no file: %q", got)
-	}
-}
-
-func FuzzNamed(f *testing.F) {
-	f.Add("root:x:0:0:root:/root:/bin/sh", "0")
-	f.Add("+:x:0:", "0")
-	f.Fuzz(func(t *testing.T, line, uid string) {
-		if name := named(line, uid); name != "" && !strings.HasPrefix(line, name+":") {
-			t.Errorf("%q for uid %q gives %q", line, uid, name)
-		}
-	})
 }
 
 // TestSmall: nothing that unroot-init does needs these, and each makes it larger and slower to start.

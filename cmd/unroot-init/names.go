@@ -93,47 +93,8 @@ func lookup(env []string, name string) string {
 	return ""
 }
 
-// maxPasswd bounds what is read of an image's account file.
-const maxPasswd = 16 << 20
-
-// accountName gives the name of a uid's first account, "" where the file has none (passwd(5)).
-func accountName(passwd string, uid int) string {
-	f, err := os.Open(passwd)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	wanted, line := strconv.Itoa(uid), []byte(nil)
-	buf := make([]byte, 8192)
-	for total := 0; total < maxPasswd; {
-		n, err := f.Read(buf)
-		total += n
-		for _, c := range buf[:n] {
-			switch {
-			case c != '\n':
-				if len(line) < len(buf) {
-					line = append(line, c)
-				}
-			case named(string(line), wanted) != "":
-				return named(string(line), wanted)
-			default:
-				line = line[:0]
-			}
-		}
-		if n == 0 || err != nil {
-			break
-		}
-	}
-	return named(string(line), wanted)
-}
-
-// named gives the name that a line of passwd has for a uid, in decimal.
-func named(line, uid string) string {
-	name, rest, _ := strings.Cut(line, ":")
-	_, rest, _ = strings.Cut(rest, ":")
-	number, _, more := strings.Cut(rest, ":")
-	if !more || number != uid || strings.HasPrefix(name, "#") || strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-") {
-		return ""
-	}
+// accountOf gives the name of a uid in the image's own account file, "" where it has none.
+func accountOf(uid int) string {
+	name, _ := nscd.Account("/etc/passwd", uint32(uid))
 	return name
 }

@@ -32,7 +32,7 @@ func start(order startup.Order, program, env []string) int {
 		return failed(process.Exec(program, env))
 	}
 	if order.Compat != startup.CompatOff {
-		if err := compat.Available(); err != nil {
+		if err := compat.Available(order.Compat); err != nil {
 			return say(startup.ExitOwn, err.Error(), "--compat needs it; permissions and configuration may do without --compat")
 		}
 	}
@@ -80,7 +80,7 @@ func (s *one) passing() bool {
 // account is the name that the image's own file has for who runs, "" where it has none.
 func (s *one) account() string {
 	if !s.looked {
-		s.known, s.looked = accountName("/etc/passwd", os.Geteuid()), true
+		s.known, s.looked = accountOf(os.Geteuid()), true
 	}
 	return s.known
 }
@@ -131,7 +131,7 @@ func (s *one) stay(signals *process.Signals) int {
 func (s *one) emulate(p *process.Program) {
 	var supervisor *compat.Supervisor
 	p.Start = func(path string, argv, env []string) (pid int, err error) {
-		pid, supervisor, err = compat.Start(s.order.Compat, path, argv, env)
+		pid, supervisor, err = compat.Settings{Step: s.order.Compat, Chroots: s.order.Chroots}.Start(path, argv, env)
 		return pid, err
 	}
 	p.Started = func(int) {

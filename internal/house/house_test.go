@@ -25,7 +25,6 @@ var walls = []wall{
 	{"finding", "any sibling", "a leaf: every room may give findings"},
 	{"record", "any sibling", "a leaf: the judge of a candidate reads it and must not know the plan"},
 	{"trace", "any sibling", "a leaf: what a process did is a fact, whoever looks at it"},
-	{"startup", "os/exec", "what starts in an image is small"},
 	{"rootfs", "image", "the tree is built before there is a view"},
 	{"image", "store", "a view is made of readers, so that store and sandbox never meet"},
 	{"image", "github.com/google/go-containerregistry/", "registries belong to the store"},

@@ -10,6 +10,7 @@ import (
 	"unroot/internal/rootfs"
 	"unroot/internal/startup"
 	"unroot/internal/survey"
+	"unroot/internal/trace"
 )
 
 // AddProgram adds unroot-init for the image's platform.
@@ -247,11 +248,13 @@ func (m *maker) order() startup.Order {
 		mask := uint16(0o002) // what one unknown uid makes is for the next one too
 		o.Umask = &mask
 	}
+	o.Chroots = m.believes() && m.jailsAreEmpty()
 	had := m.survey.Init
 	if had == nil {
 		o.Writable = m.tested()
 		return o
 	}
+	o.Chroots = o.Chroots || had.Chroots
 	o.Writable, o.Home, o.Java, o.Stay = had.Writable, had.Home, had.Java, had.Stay
 	o.Private, o.Fill = append(slices.Clone(had.Private), o.Private...), append(slices.Clone(had.Fill), o.Fill...)
 	if had.Names != startup.NamesOff {
@@ -261,6 +264,31 @@ func (m *maker) order() startup.Order {
 		o.Umask = had.Umask
 	}
 	return o
+}
+
+// jailsAreEmpty reports whether the original changed its root directory while it ran, and only to directories
+// that are empty in the image, or not there: nothing can be named in such a one, so that a change that does not
+// happen shows nobody more than it does.
+func (m *maker) jailsAreEmpty() bool {
+	jails := 0
+	for _, n := range m.survey.Seen.Needs {
+		if n.Kind != trace.Chroot {
+			continue
+		}
+		jails++
+		at, ok := survey.Locate(m.survey.View.Tree, n.Path)
+		if !ok || at.Exists && !isEmpty(at.Node) {
+			return false
+		}
+	}
+	return jails > 0
+}
+
+func isEmpty(dir *rootfs.Node) bool {
+	for range dir.Children() {
+		return false
+	}
+	return dir.IsDir()
 }
 
 // tested is the paths that are tried at start: all that the plan calls writable.

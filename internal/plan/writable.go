@@ -64,6 +64,9 @@ func (m *maker) satisfyDir(node *rootfs.Node, need survey.Need) {
 		}
 		return
 	}
+	if rule, strict := survey.OwnerStrict(dir); strict && rule.ForRoot() {
+		return // its program wants it as it is, and no more of it than to look
+	}
 	if rule, strict := m.survey.IsStrictDir(node); strict && m.isPopulated(node) {
 		m.openStrictDir(node, rule)
 		return

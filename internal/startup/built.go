@@ -10,5 +10,5 @@ func Runs(os, arch string) bool { return os == "linux" && slices.Contains(Platfo
 
 // Emulates reports whether calls that only root may make can be answered on the architecture.
 func Emulates(arch string) bool {
-	return slices.Contains([]string{"amd64", "386", "arm64", "arm"}, arch)
+	return slices.Contains([]string{"amd64", "arm64"}, arch)
 }

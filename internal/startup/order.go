@@ -19,6 +19,7 @@ type Order struct {
 	Private  []Private // files and directories whose program demands to own them
 	Fill     []string  // directories that get what they lack of their content in the image, kept under Seed
 	Compat   Compat    // how calls that only root may make are answered
+	Chroots  bool      // with a supervisor: every chroot(2) succeeds and changes nothing where the engine forbids it, so that its path is not seen; for images that only change to empty directories
 	Stay     bool      // stay as first process even where nothing else asks for it: reap and forward signals
 }
 

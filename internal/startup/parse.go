@@ -56,7 +56,7 @@ func split(args []string) (options, program []string) {
 func (o *Order) option(arg string) error {
 	name, value, has := strings.Cut(arg, "=")
 	switch name {
-	case "--exec", "--java", "--stay":
+	case "--exec", "--java", "--stay", "--chroots":
 		if has {
 			return Mistake{arg, name + " takes no value"}
 		}
@@ -67,6 +67,8 @@ func (o *Order) option(arg string) error {
 		o.Java = true
 	case "--stay":
 		o.Stay = true
+	case "--chroots":
+		o.Chroots = true
 	case "--names":
 		return o.names(arg, Names(value))
 	case "--compat":
@@ -173,6 +175,9 @@ func (o Order) Args() []string {
 	}
 	if o.Compat != CompatOff {
 		add("--compat", string(o.Compat))
+	}
+	if o.Chroots {
+		args = append(args, "--chroots")
 	}
 	if o.Stay {
 		args = append(args, "--stay")

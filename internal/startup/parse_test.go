@@ -12,7 +12,7 @@ func TestSpelling(t *testing.T) {
 	for _, o := range []Order{
 		{},
 		Default(),
-		{Names: NamesNscd, Home: "/tmp/home", Java: true, Umask: &mask, Stay: true, Compat: CompatConsistent},
+		{Names: NamesNscd, Home: "/tmp/home", Java: true, Umask: &mask, Stay: true, Compat: CompatConsistent, Chroots: true},
 		{Writable: []string{"/var/lib/app", "/a b"}, Fill: []string{"/run/app"}, Private: []Private{{"/etc/key", 0o600, false}, {"/data/pg", 0o700, true}}},
 	} {
 		program := []string{"/bin/app", "--flag", "--"}

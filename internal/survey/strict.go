@@ -19,6 +19,9 @@ type Strict struct {
 	Mode uint16
 }
 
+// ForRoot reports whether the reader wants the file to belong to root.
+func (s Strict) ForRoot() bool { return strings.Contains(s.Demand, "owned by root") }
+
 // Stricts is the data behind OwnerStrict. Sources: the programs' own messages, collected in failure
 // classes C2, D4 and D6.
 var Stricts = []Strict{
@@ -50,6 +53,7 @@ var Stricts = []Strict{
 	{"gshadow", "PAM", "not readable by others", 0},
 	{"logrotate.conf", "logrotate", "not writable by the group", 0},
 	{"logrotate.d/*", "logrotate", "not writable by the group", 0},
+	{"run/sshd", "sshd", "owned by root, not writable by the group", 0},
 	{"exim4.conf", "exim", "owned by root or by its compiled-in user", 0},
 	{"slapd.d", "slapd", "mode 0750 or less", 0},
 }
