@@ -83,7 +83,7 @@ func (l *learner) speaksFor(step startup.Compat) (survey.Evidence, bool) {
 		if verify.Judge(l.baseline, o, l.expect).Word == verify.Proven {
 			continue
 		}
-		for _, d := range trace.Unmatched(trace.Denials(o.Trace), l.baseline.Trace) {
+		for _, d := range l.inTheWay(o) {
 			if answers(step, d.Kind) {
 				return survey.DenialEvidence(survey.SeenDenial{Run: o.Run.Name, Denial: d}), true
 			}
@@ -94,6 +94,27 @@ func (l *learner) speaksFor(step startup.Compat) (survey.Evidence, bool) {
 		}
 	}
 	return survey.Evidence{}, false
+}
+
+// inTheWay is the refusals that a run may not have come further for: those near the end of the programs that it ended
+// for, else all. None where a port below 1024 is among the former: no step answers that, and nothing is known of what
+// would come behind it.
+func (l *learner) inTheWay(o verify.Outcome) []trace.Denial {
+	culprits := slices.DeleteFunc(trace.Unmatched(trace.Culprits(o.Trace), l.baseline.Trace), func(d trace.Denial) bool {
+		return d.Kind == trace.Look || d.Kind == trace.Limit || d.Kind == trace.Connect
+	})
+	if len(culprits) == 0 {
+		return trace.Unmatched(trace.Denials(o.Trace), l.baseline.Trace)
+	}
+	causes, consequences := trace.Causal(culprits, l.baseline.Trace)
+	near := nearest(causes)
+	if len(near) == 0 {
+		near = nearest(consequences)
+	}
+	if slices.ContainsFunc(near, func(d trace.Denial) bool { _, _, port := trace.Port(d.Addr); return port && d.Kind == trace.Bind }) {
+		return nil
+	}
+	return near
 }
 
 // answers reports whether a step answers refusals of a kind.

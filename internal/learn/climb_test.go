@@ -33,14 +33,17 @@ type test struct {
 	kind trace.Kind // what is called; "": nothing that is refused
 	call string
 	from startup.Compat // the first step at which it is passed; off: at none
+	free bool           // the service goes on without
 }
 
 var (
-	drops    = test{trace.Identity, "setgroups", startup.CompatSimple}
-	looks    = test{"", "", startup.CompatIdentities}
-	owns     = test{"", "", startup.CompatConsistent}
-	jails    = test{trace.Chroot, "chroot", startup.CompatIdentities}
-	mounting = test{trace.Mount, "mount", startup.CompatOff}
+	drops    = test{trace.Identity, "setgroups", startup.CompatSimple, false}
+	looks    = test{"", "", startup.CompatIdentities, false}
+	owns     = test{"", "", startup.CompatConsistent, false}
+	jails    = test{trace.Chroot, "chroot", startup.CompatIdentities, false}
+	tries    = test{trace.Identity, "setgroups", startup.CompatSimple, true}
+	binds    = test{trace.Bind, "bind", startup.CompatOff, false}
+	mounting = test{trace.Mount, "mount", startup.CompatOff, false}
 )
 
 // believer is a runner of stubborn that is none: it passes the tests as root, or by the step that the command line
@@ -80,10 +83,13 @@ func (b *believer) Run(_ context.Context, r verify.Run, _ func(verify.Progress))
 		if !passes {
 			e.Errno = "EPERM"
 		}
+		if t.kind == trace.Bind {
+			e.Addr = "tcp 0.0.0.0:25"
+		}
 		if t.kind != "" && (step < 0 || !passes) {
 			p.add(e)
 		}
-		if !passes {
+		if !passes && !t.free {
 			o.End, o.Status = verify.EndExited, 1
 			p.add(trace.Event{Kind: trace.Exit, Exe: program, Status: 1})
 			o.Trace = p.log
@@ -125,6 +131,9 @@ func TestClimb(t *testing.T) {
 		{name: "looks at owners", tests: []test{drops, owns}, want: startup.CompatConsistent, tried: "simple identities consistent"},
 		{name: "mounts", tests: []test{mounting}},
 		{name: "changes its user, then mounts", tests: []test{drops, mounting}, tried: "simple"},
+		{name: "binds a low port", tests: []test{binds}},
+		{name: "tries to change its user, and binds a low port", tests: []test{tries, binds}},
+		{name: "lives without changing its user", tests: []test{tries}},
 		{name: "forbidden", tests: []test{drops}, opts: plan.Options{NoCompat: true}},
 		{name: "no unroot-init", tests: []test{drops}, opts: plan.Options{Init: plan.InitNever}},
 		{name: "asked for, and enough", tests: []test{drops}, opts: plan.Options{Compat: startup.CompatIdentities}, want: startup.CompatIdentities, tried: "identities"},
@@ -146,7 +155,7 @@ func TestClimb(t *testing.T) {
 			if strings.Join(tried, " ") != tt.tried {
 				t.Errorf("tried %q, want %q: %+v", tried, tt.tried, result.Rounds)
 			}
-			works := tt.want != "" || len(tt.tests) == 0
+			works := tt.want != "" || !slices.ContainsFunc(tt.tests, func(t test) bool { return !t.free })
 			if works != (result.Proof.Verdict == verify.Proven) {
 				t.Errorf("verdict %s: %+v", result.Proof.Verdict, result.Rounds)
 			}
