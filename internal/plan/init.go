@@ -139,28 +139,42 @@ func (m *maker) keepStrictSeen() {
 	}
 }
 
-// fillEmptied keeps the content of directories that a tmpfs hides, where runs have shown that it is missed.
+// fillEmptied keeps the content of directories that a tmpfs hides, where runs have shown that it is missed. Where
+// stat is answered no run shows it: there it is kept of all directories that the program writes.
 func (m *maker) fillEmptied() {
 	for _, dir := range m.survey.Seen.Emptied {
-		node, err := m.survey.View.Tree.Resolve(dir)
-		if err != nil || !node.IsDir() || !m.mayInit() {
-			continue
-		}
-		p, size := node.Path(), int64(0)
-		for n := range m.survey.View.Tree.Walk(p) {
-			if n.Entry().Kind == rootfs.File {
-				size += n.Entry().Size
-			}
-		}
-		if m.repeated+size > m.opts.Repeat || slices.Contains(m.start.fill, p) {
-			continue
-		}
-		why := survey.Evidence{Source: "run", Where: p, Text: "its content was missed under a tmpfs"}
-		m.repeated += size
-		m.start.fill = append(m.start.fill, p)
-		m.do(Keep{Path: p, To: startup.Seed + p, Size: size, GID: m.group()}, "read-only-root", why)
-		m.because(Reason{ID: "tmpfs-content", Path: p, What: fmt.Sprintf("a tmpfs over %s hides what the program needs of it: it is copied there at start", p), Rest: []survey.Evidence{why}})
+		m.fill(dir, survey.Evidence{Source: "run", Where: dir, Text: "its content was missed under a tmpfs"})
 	}
+	if had := m.survey.Init; m.compat() == startup.CompatConsistent && (had == nil || had.Compat != startup.CompatConsistent) {
+		for _, dir := range m.plan.Ephemeral {
+			m.fill(dir, survey.Evidence{Source: "plan", Where: dir, Text: "a tmpfs may hide its content, and what then is missed no trace would show"})
+		}
+	}
+}
+
+func (m *maker) fill(dir string, why survey.Evidence) {
+	node, err := m.survey.View.Tree.Resolve(dir)
+	if err != nil || !node.IsDir() || !m.mayInit() || isEmpty(node) || slices.Contains(m.start.fill, node.Path()) || m.filled(node.Path()) {
+		return
+	}
+	p, size := node.Path(), int64(0)
+	for n := range m.survey.View.Tree.Walk(p) {
+		if n.Entry().Kind == rootfs.File {
+			size += n.Entry().Size
+		}
+	}
+	if m.repeated+size > m.opts.Repeat {
+		return
+	}
+	m.repeated += size
+	m.start.fill = append(m.start.fill, p)
+	m.do(Keep{Path: p, To: startup.Seed + p, Size: size, GID: m.group()}, "read-only-root", why)
+	m.because(Reason{ID: "tmpfs-content", Path: p, What: fmt.Sprintf("a tmpfs over %s hides what the program needs of it: it is copied there at start", p), Rest: []survey.Evidence{why}})
+}
+
+// filled reports whether the image's unroot-init fills the directory already.
+func (m *maker) filled(dir string) bool {
+	return m.survey.Init != nil && slices.Contains(m.survey.Init.Fill, dir)
 }
 
 // nameUsers decides who answers for a uid without a passwd entry, where a program asks.
