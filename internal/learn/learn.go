@@ -346,6 +346,9 @@ func (l *learner) caseOf(number int) (verify.Case, error) {
 	l.expect = c.Expect
 	l.cases++
 	c.Options.Prefix += fmt.Sprintf("round-%d-%d-", number, l.cases) // no two runs of a candidate share volumes
+	if l.source.Plan.KeepPort && c.Options.PortStart == 0 {
+		c.Options.PortStart = -1 // who keeps low ports has said that the platform opens them
+	}
 	if c.Options.Timeout == 0 {
 		c.Options.Timeout = patience(l.baseline)
 	}

@@ -273,6 +273,25 @@ func TestNothingMends(t *testing.T) {
 	}
 }
 
+// TestKeepPorts: where low ports stay, the runs are given what the platform is said to give, and the proof says so.
+func TestKeepPorts(t *testing.T) {
+	t.Parallel()
+	steps := []step{{trace.Open, "openat", "/etc/strange.conf", "r", true}, {trace.Bind, "bind", "/etc/strange.conf", "", true}}
+	src := Source{View: imagetest.View(t, imagetest.Parse(t, odd)), Ref: "oci:odd", Plan: plan.Options{KeepPort: true}}
+	result, err := Convert(t.Context(), src, &simulated{t: t, steps: steps}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Proof.Verdict != verify.Proven || len(result.Plan.Ports) > 0 {
+		t.Errorf("verdict %s, ports %v: %+v", result.Proof.Verdict, result.Plan.Ports, result.Rounds)
+	}
+	for _, r := range result.Proof.Results {
+		if r.PortStart != 0 {
+			t.Errorf("%s: regular users bind from port %d", r.Run, r.PortStart)
+		}
+	}
+}
+
 // TestLate: one run that comes late, among others that hold, is made again, and that is told.
 func TestLate(t *testing.T) {
 	t.Parallel()
