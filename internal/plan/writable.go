@@ -169,7 +169,7 @@ func (m *maker) filesScope(files []*rootfs.Node) string {
 // it is left to the program: its parent is opened instead.
 func (m *maker) satisfyMissing(need survey.Need) {
 	switch {
-	case m.isStrictPath(need.Path):
+	case m.isStrictPath(need.Path), need.Made && m.isOwn(path.Dir(need.Path)):
 		m.satisfyParent(need)
 		return
 	case survey.Closed(need.Path):
@@ -178,6 +178,13 @@ func (m *maker) satisfyMissing(need survey.Need) {
 	}
 	m.makeDir(need.Path, "not-writable", need.Why)
 	m.written(need.Path)
+}
+
+// isOwn reports whether a directory belongs to an application: what its program makes in it is better made by
+// it, with the mode that it may look for later, as smbd does.
+func (m *maker) isOwn(dir string) bool {
+	_, exists := m.attr(dir)
+	return exists && !survey.Closed(dir) && !survey.Shared(dir)
 }
 
 func (m *maker) isStrictPath(p string) bool {

@@ -18,6 +18,7 @@ type Need struct {
 	Dir  bool     // the path is a directory that is written in; else a file, whose directory is
 	Tree bool     // what is below is written too
 	Sure bool     // the image says so itself; else it is the convention, and only what exists counts
+	Made bool     // a directory that the program was seen to make itself, with a mode of its own
 	Why  Evidence // why it is believed
 }
 
@@ -67,6 +68,7 @@ func (n *needs) sorted() []Need {
 			last := &out[len(out)-1]
 			last.Tree = last.Tree || need.Tree
 			last.Dir = last.Dir || need.Dir
+			last.Made = last.Made && need.Made
 			continue
 		}
 		out = append(out, need)

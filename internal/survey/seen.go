@@ -201,7 +201,8 @@ func (n *needs) fromRuns() {
 
 func (n *needs) written(d trace.Denial, why Evidence) {
 	for _, p := range writtenPaths(d) {
-		n.add(p.Path, Need{Dir: p.Dir, Sure: true, Why: why})
+		made := d.Kind == trace.Make && strings.HasPrefix(d.Call, "mkdir")
+		n.add(p.Path, Need{Dir: p.Dir, Sure: true, Made: made, Why: why})
 	}
 }
 
