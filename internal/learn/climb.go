@@ -76,8 +76,8 @@ func (l *learner) mayClimb() bool {
 }
 
 // speaksFor gives what in the last runs speaks for a step: a refusal of what only root may do, or a program that
-// ended by itself although nothing was refused to it, as one does that looks at its uid. The filter of
-// the first step answers no question.
+// ended by itself although nothing was refused to it, as one does that looks at its uid; for the last step, a complaint
+// about an owner. The filter of the first step answers no question.
 func (l *learner) speaksFor(step startup.Compat) (survey.Evidence, bool) {
 	for _, o := range l.last {
 		if verify.Judge(l.baseline, o, l.expect).Word == verify.Proven {
@@ -87,6 +87,9 @@ func (l *learner) speaksFor(step startup.Compat) (survey.Evidence, bool) {
 			if answers(step, d.Kind) {
 				return survey.DenialEvidence(survey.SeenDenial{Run: o.Run.Name, Denial: d}), true
 			}
+		}
+		if line := says(o, owned); step == startup.CompatConsistent && line != "" {
+			return survey.Evidence{Source: "run", Where: o.Run.Name, Text: "it said: " + line}, true
 		}
 		ended := l.endedAlone(o)
 		if step != startup.CompatSimple && len(ended) > 0 {

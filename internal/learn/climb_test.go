@@ -34,16 +34,18 @@ type test struct {
 	call string
 	from startup.Compat // the first step at which it is passed; off: at none
 	free bool           // the service goes on without
+	says string         // what it says where it is not passed; then it goes on, and answers in another way
 }
 
 var (
-	drops    = test{trace.Identity, "setgroups", startup.CompatSimple, false}
-	looks    = test{"", "", startup.CompatIdentities, false}
-	owns     = test{"", "", startup.CompatConsistent, false}
-	jails    = test{trace.Chroot, "chroot", startup.CompatIdentities, false}
-	tries    = test{trace.Identity, "setgroups", startup.CompatSimple, true}
-	binds    = test{trace.Bind, "bind", startup.CompatOff, false}
-	mounting = test{trace.Mount, "mount", startup.CompatOff, false}
+	drops    = test{trace.Identity, "setgroups", startup.CompatSimple, false, ""}
+	looks    = test{"", "", startup.CompatIdentities, false, ""}
+	owns     = test{"", "", startup.CompatConsistent, false, ""}
+	jails    = test{trace.Chroot, "chroot", startup.CompatIdentities, false, ""}
+	tries    = test{trace.Identity, "setgroups", startup.CompatSimple, true, ""}
+	binds    = test{trace.Bind, "bind", startup.CompatOff, false, ""}
+	grumbles = test{"", "", startup.CompatConsistent, true, "Wrong owner of /run/stubborn"}
+	mounting = test{trace.Mount, "mount", startup.CompatOff, false, ""}
 )
 
 // believer is a runner of stubborn that is none: it passes the tests as root, or by the step that the command line
@@ -77,6 +79,7 @@ func (b *believer) Run(_ context.Context, r verify.Run, _ func(verify.Progress))
 	} else {
 		p.add(trace.Event{Kind: trace.Exec, Path: program, Creds: &p.creds})
 	}
+	shape := "banner 220"
 	for _, t := range b.tests {
 		passes := r.Identity.UID == 0 || t.from != startup.CompatOff && step >= slices.Index(startup.Compats, t.from)
 		e := trace.Event{Kind: t.kind, Call: t.call, Exe: program}
@@ -89,6 +92,9 @@ func (b *believer) Run(_ context.Context, r verify.Run, _ func(verify.Progress))
 		if t.kind != "" && (step < 0 || !passes) {
 			p.add(e)
 		}
+		if !passes && t.says != "" {
+			o.Stderr, shape = t.says+"\n", "silent"
+		}
 		if !passes && !t.free {
 			o.End, o.Status = verify.EndExited, 1
 			p.add(trace.Event{Kind: trace.Exit, Exe: program, Status: 1})
@@ -100,7 +106,7 @@ func (b *believer) Run(_ context.Context, r verify.Run, _ func(verify.Progress))
 	o.Processes = []verify.Process{{PID: 10, Program: program, Creds: p.creds}}
 	o.Seen, o.Trace = o.Processes, p.log
 	for _, probe := range r.Probes {
-		o.Answers = append(o.Answers, verify.Answer{Probe: probe, OK: true, Shape: "banner 220"})
+		o.Answers = append(o.Answers, verify.Answer{Probe: probe, OK: true, Shape: shape})
 	}
 	return o, nil
 }
@@ -129,6 +135,7 @@ func TestClimb(t *testing.T) {
 		{name: "changes its user and looks again", tests: []test{drops, looks}, want: startup.CompatIdentities, tried: "simple identities"},
 		{name: "jails itself", tests: []test{jails}, want: startup.CompatIdentities, tried: "identities"},
 		{name: "looks at owners", tests: []test{drops, owns}, want: startup.CompatConsistent, tried: "simple identities consistent"},
+		{name: "looks at its uid, then grumbles", tests: []test{looks, grumbles}, want: startup.CompatConsistent, tried: "identities consistent"},
 		{name: "mounts", tests: []test{mounting}},
 		{name: "changes its user, then mounts", tests: []test{drops, mounting}, tried: "simple"},
 		{name: "binds a low port", tests: []test{binds}},
