@@ -62,6 +62,17 @@ func (l *learner) stand(ctx context.Context) error {
 	return nil
 }
 
+// wantHidden takes what the lasting programs of the original wrote where such things belong as wanted at once: the
+// step that answers for owners makes files in the programs' place, so that no trace shows what is refused there.
+func (l *learner) wantHidden() {
+	for _, n := range l.seen.Needs {
+		known := slices.ContainsFunc(l.seen.Wanted, func(w trace.Need) bool { return w.Seq == n.Seq })
+		if !known && isWrite(n) && !n.Temporary && survey.Variable(n.Path) {
+			l.seen.Wanted = append(l.seen.Wanted, n)
+		}
+	}
+}
+
 // mayClimb reports whether emulation may be tried at all: nobody forbade it or chose a step, there is one for the
 // platform, and the original works as root.
 func (l *learner) mayClimb() bool {

@@ -179,6 +179,9 @@ func (l *learner) readOpened(ctx context.Context) error {
 // round makes one candidate and judges it. It reports whether there is something to learn from it.
 func (l *learner) round(ctx context.Context, number int) (goOn bool, err error) {
 	l.watch(verify.Progress{Run: fmt.Sprintf("round %d", number), What: "plans"})
+	if l.source.Plan.Compat == startup.CompatConsistent {
+		l.wantHidden()
+	}
 	made, err := plan.Make(survey.WithSeen(l.source.View, l.seen), l.source.Plan)
 	if err != nil {
 		return false, err
