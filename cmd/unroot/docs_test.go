@@ -430,7 +430,7 @@ func TestJSONPage(t *testing.T) {
 		page = append(page, text...)
 	}
 	documents := []any{
-		report.Findings{}, report.Plans{}, report.Conversion{}, report.Program{}, provenConversion{}, verify.Proof{}, learn.Round{},
+		report.Findings{}, report.Plans{}, report.Conversion{}, report.Program{}, provenConversion{}, verify.Proof{}, learn.Round{}, explanation{}, explanations{},
 		plan.SetUser{}, plan.SetEnv{}, plan.SetArg{}, plan.SetArgs{}, plan.MovePort{}, plan.MakeDir{}, plan.Grant{},
 		plan.GrantFile{}, plan.WriteFile{}, plan.EditFile{}, plan.Strip{}, plan.Remove{}, plan.AddProgram{}, plan.Keep{}, plan.Link{},
 	}

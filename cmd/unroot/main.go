@@ -154,7 +154,7 @@ The result is on standard output, everything else on standard error.` + exitCode
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newCheck(w), newPlan(w), newConvert(w), newVerify(w), newRun(w), newDemo(w), newInit(w), newVersion(w), newMan(w), newCompletion(w), newDemoServer(), newDemoProbe())
+	root.AddCommand(newCheck(w), newPlan(w), newConvert(w), newVerify(w), newRun(w), newDemo(w), newInit(w), newExplain(w), newVersion(w), newMan(w), newCompletion(w), newDemoServer(), newDemoProbe())
 	for _, cmd := range root.Commands() {
 		completeFlags(cmd)
 	}

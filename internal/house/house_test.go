@@ -18,7 +18,7 @@ type wall struct {
 var effects = []string{"os", "os/exec", "os/signal", "os/user", "net", "net/http", "syscall", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "path/filepath", "io/ioutil"}
 
 // pure rooms decide or describe; what they say must depend on nothing but what they are given.
-var pure = []string{"account", "rootfs", "finding", "image", "layer", "entrypoint", "recipe", "record", "survey", "check", "plan", "rewrite", "report", "sample", "trace", "verify", "learn", "startup"}
+var pure = []string{"account", "rootfs", "finding", "image", "layer", "entrypoint", "recipe", "record", "survey", "check", "plan", "rewrite", "report", "sample", "trace", "verify", "learn", "startup", "explain"}
 
 var walls = []wall{
 	{"account", "any sibling", "a leaf: everything else speaks of identities"},
@@ -51,6 +51,9 @@ var walls = []wall{
 	{"learn", "store", "the rounds put nothing"},
 	{"learn", "sandbox", "the runner is handed in"},
 	{"learn", "report", "what was learnt is put into words by others"},
+	{"explain", "plan", "words mean the same whatever is decided"},
+	{"explain", "store", "words need no transport"},
+	{"explain", "sandbox", "words need no run"},
 	{"sandbox", "store", "what runs an image does not fetch it"},
 	{"sandbox", "plan", "what runs an image does not decide how it is changed"},
 	{"sandbox", "check", "what runs an image does not judge it"},
