@@ -74,6 +74,8 @@ type Rule struct {
 type Absent struct {
 	In      string   `yaml:"in" json:"in"`
 	Unless  []string `yaml:"unless" json:"unless"`
+	Section string   `yaml:"section" json:"section,omitempty"`
+	Hint    bool     `yaml:"hint" json:"hint,omitempty"`
 	Role    Role     `yaml:"role" json:"role"`
 	Proto   string   `yaml:"proto" json:"proto,omitempty"`
 	Implied uint16   `yaml:"implied" json:"implied,omitempty"`

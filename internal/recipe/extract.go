@@ -229,16 +229,28 @@ func (r *reading) missing(doc *document, d *dialect) []Directive {
 	var out []Directive
 	for _, m := range d.Missing {
 		s := doc.sectionNamed(m.In)
-		if s == nil || doc.hasAny(m.Unless) {
+		if s == nil || doc.hasAny(m.Unless, m.Section) {
 			continue
 		}
+		label := s.label
+		if m.Section != "" {
+			label = m.Section
+		}
 		out = append(out, Directive{
-			Role: m.Role, Key: m.Unless[0], Line: doc.lineAt(s.bodyAt), Section: s.label, Proto: m.Proto,
+			Role: m.Role, Key: m.Unless[0], Line: doc.lineAt(s.bodyAt), Section: label, Proto: m.proto(),
 			Start: s.bodyAt, End: s.bodyAt, ValueStart: s.bodyAt, ValueEnd: s.bodyAt,
-			PortStart: s.bodyAt, PortEnd: s.bodyAt, Implied: m.Implied, Insert: m.Insert, Drop: m.Drop, Fatal: m.Fatal, Absent: true,
+			PortStart: s.bodyAt, PortEnd: s.bodyAt, Implied: m.Implied, Insert: m.Insert, Drop: m.Drop, Fatal: m.Fatal, Absent: true, Hint: m.Hint,
 		})
 	}
 	return out
+}
+
+// proto gives the protocol of what is listened on, "" for what is no port.
+func (m *Absent) proto() string {
+	if m.Proto == "" && m.Role == Listen {
+		return "tcp"
+	}
+	return m.Proto
 }
 
 // sectionNamed gives the first outermost section of a name, nil without one; the file itself for "".
@@ -255,10 +267,16 @@ func (d *document) sectionNamed(name string) *section {
 	return nil
 }
 
-func (d *document) hasAny(keys []string) bool {
+// hasAny tells whether the document has one of the keys: anywhere, or in or as the header of the sections
+// with a label.
+func (d *document) hasAny(keys []string, label string) bool {
 	for i := range d.statements {
+		st := &d.statements[i]
+		if label != "" && d.sections[st.section].label != label && (st.opens == 0 || d.sections[st.opens].label != label) {
+			continue
+		}
 		for _, key := range keys {
-			if d.key(&d.statements[i]) == d.grammar.fold(key) {
+			if d.key(st) == d.grammar.fold(key) {
 				return true
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,7 @@ type daemon struct {
 	args    func(main string) []string
 	without []string            // files of the tree that the package's start scripts complete first
 	adapt   func(string) string // of the main file, before it is read: what the package leaves to defaults
+	bound   []uint16            // ports that it listens on without a word in the main file, if it does
 }
 
 // found gives the daemon with its patterns replaced by the newest version that is installed, and
@@ -138,9 +140,9 @@ func prepare(t *testing.T, d daemon, keep int) judged {
 		content, _ := os.ReadFile(j.main)
 		write(t, j.main, []byte(d.adapt(string(content))))
 	}
-	p := preparation{judged: &j, tree: d.tree, keep: keep, moved: map[uint16]uint16{}}
+	p := preparation{judged: &j, tree: d.tree, keep: keep, bound: d.bound, moved: map[uint16]uint16{}}
 	p.files(t, func(path string, content []byte) { // ports first: a reference may come before its directive
-		for _, d := range Read(path, content) {
+		for _, d := range p.read(path, content) {
 			p.choosePort(t, d)
 		}
 	})
@@ -152,6 +154,7 @@ type preparation struct {
 	*judged
 	tree  string
 	keep  int
+	bound []uint16
 	moved map[uint16]uint16
 }
 
@@ -176,6 +179,13 @@ func (p *preparation) files(t *testing.T, visit func(path string, content []byte
 	}
 }
 
+// read gives a file's directives; what it may say by its silence only where that is known to hold.
+func (p *preparation) read(path string, content []byte) []Directive {
+	return slices.DeleteFunc(Read(path, content), func(d Directive) bool {
+		return d.Hint && (path != p.main || !slices.Contains(p.bound, d.Implied))
+	})
+}
+
 func (p *preparation) choosePort(t *testing.T, d Directive) {
 	t.Helper()
 	if from := max(d.Port, d.Implied); d.Role == Listen && from != 0 && p.moved[from] == 0 {
@@ -187,7 +197,7 @@ func (p *preparation) choosePort(t *testing.T, d Directive) {
 func (p *preparation) file(t *testing.T, path string, content []byte) {
 	t.Helper()
 	var edits []finding.Edit
-	for _, d := range Read(path, content) {
+	for _, d := range p.read(path, content) {
 		edits = append(edits, p.edit(t, content, d)...)
 	}
 	for from, to := range p.moved {

@@ -76,6 +76,7 @@ type Directive struct {
 	Drop    bool `json:"drop,omitempty"`    // must go for a regular user: fatal or noisy; false: ignored or harmless
 	Fatal   bool `json:"fatal,omitempty"`   // the program stops on it when it is not root and not already that user
 	Absent  bool `json:"absent,omitempty"`  // the file does not have it, and that has an effect: Remove inserts what takes the effect away
+	Hint    bool `json:"hint,omitempty"`    // Absent: that it holds is known only where the port is exposed, or seen bound
 	Generic bool `json:"generic,omitempty"` // found by a generic key only: evidence, not knowledge
 }
 

@@ -49,12 +49,12 @@ func findConfigs(s *Survey) []ConfigFile {
 // spokenFor leaves out what files say by their silence where another file of the same language says it,
 // or is silent before them: of several files that one program reads, one speaks for all.
 func spokenFor(files []ConfigFile) []ConfigFile {
-	type setting struct{ dialect, key string }
+	type setting struct{ dialect, section, key string }
 	said := map[setting]bool{}
 	for _, f := range files {
 		for _, d := range f.Directives {
 			if !d.Absent {
-				said[setting{d.Dialect, d.Key}] = true
+				said[setting{d.Dialect, d.Section, d.Key}] = true
 			}
 		}
 	}
@@ -64,8 +64,8 @@ func spokenFor(files []ConfigFile) []ConfigFile {
 			if !d.Absent {
 				return false
 			}
-			silent[setting{d.Dialect, d.Key}] = true
-			return said[setting{d.Dialect, d.Key}]
+			silent[setting{d.Dialect, d.Section, d.Key}] = true
+			return said[setting{d.Dialect, d.Section, d.Key}]
 		})
 		maps.Copy(said, silent)
 	}

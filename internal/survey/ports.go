@@ -40,7 +40,7 @@ func findListens(s *Survey) []Listen {
 		f := &s.Configs[i]
 		for j := range f.Directives {
 			d := &f.Directives[j]
-			if d.Role != recipe.Listen || d.Port == 0 && d.Implied == 0 {
+			if d.Role != recipe.Listen || d.Port == 0 && d.Implied == 0 || d.Hint && !s.isKnownPort(d.Implied) {
 				continue
 			}
 			why := text(*f, *d)
@@ -56,6 +56,12 @@ func findListens(s *Survey) []Listen {
 	}
 	found = append(found, s.listensSeen()...)
 	return append(found, s.listensOpened(found)...)
+}
+
+// isKnownPort reports whether the port is exposed, or was seen bound.
+func (s *Survey) isKnownPort(port uint16) bool {
+	is := func(p image.Port) bool { return p.Number == port }
+	return slices.ContainsFunc(s.Exposed, is) || slices.ContainsFunc(s.boundPorts(), is)
 }
 
 // listensOf looks for a port in the command line, the environment and the scripts.
