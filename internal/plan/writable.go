@@ -181,10 +181,10 @@ func (m *maker) satisfyMissing(need survey.Need) {
 }
 
 // isOwn reports whether a directory belongs to an application: what its program makes in it is better made by
-// it, with the mode that it may look for later, as smbd does.
+// it, with the mode that it may look for later, as smbd does. One that believes to be root looks for the owner too.
 func (m *maker) isOwn(dir string) bool {
 	_, exists := m.attr(dir)
-	return exists && !survey.Closed(dir) && !survey.Shared(dir)
+	return exists && !survey.Closed(dir) && (m.believes() || !survey.Shared(dir))
 }
 
 func (m *maker) isStrictPath(p string) bool {
