@@ -35,6 +35,18 @@ type planned struct {
 	Operations []json.RawMessage `json:"operations"`
 	Bytes      int64             `json:"bytes"`
 	Layer      int64             `json:"layerBytes"`
+	Init       *struct {
+		Emulation string `json:"emulation"`
+	} `json:"init"`
+}
+
+// step is how much of being root the image emulates at its start: "none", "simple", "identities" or
+// "consistent".
+func (p planned) step() string {
+	if p.Init == nil || p.Init.Emulation == "" {
+		return "none"
+	}
+	return p.Init.Emulation
 }
 
 type proof struct {
@@ -88,6 +100,9 @@ func convert(t *testing.T, s service, m mode) (conversion, proof) {
 	dir := t.TempDir()
 	c := conversion{archive: filepath.Join(dir, "regular.tar"), image: "unroot.test/" + s.sample + ":" + m.name}
 	args := append([]string{"convert", "--verify", "--json"}, m.flags...)
+	if s.ports {
+		args = append(args, "--keep-ports")
+	}
 	for _, e := range s.env {
 		args = append(args, "--run-env", e)
 	}

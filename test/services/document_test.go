@@ -18,6 +18,7 @@ type row struct {
 	rounds        int
 	operations    int
 	bytes         int64
+	step          string // of emulation: none, simple, identities, consistent
 	verdict       string // with what it is excepted from: "proven, but not for arbitrary"; or wronglyProven
 	cause         string
 	known         bool // proven only for the uid of the image
@@ -52,7 +53,7 @@ var headings = map[class]string{
 	further: "## More services, to keep us honest",
 }
 
-const tableHead = "| service | rounds | operations | bytes added | verdict | cause |\n| --- | ---: | ---: | ---: | --- | --- |\n"
+const tableHead = "| service | rounds | operations | bytes added | emulation | verdict | cause |\n| --- | ---: | ---: | ---: | --- | --- | --- |\n"
 
 // pageOf is the document for the rows, which are in the order of the services.
 func pageOf(rows []row) string {
@@ -69,11 +70,68 @@ func pageOf(rows []row) string {
 			if strings.HasPrefix(r.verdict, "proven") {
 				proven++
 			}
-			fmt.Fprintf(&lines, "| %s | %d | %d | %d | %s | %s |\n", cell(r.key()), r.rounds, r.operations, r.bytes, cell(r.verdict), cell(r.cause))
+			fmt.Fprintf(&lines, "| %s | %d | %d | %d | %s | %s | %s |\n", cell(r.key()), r.rounds, r.operations, r.bytes, r.step, cell(r.verdict), cell(r.cause))
 		}
 		fmt.Fprintf(&b, "\n%s\n\n%d of %d are proven.\n\n%s%s", headings[c], proven, all, tableHead, lines.String())
 	}
+	b.WriteString(daemonsOf(rows))
 	return b.String()
+}
+
+// daemon is one of the twenty-five, with the row of its image.
+type daemon struct {
+	name string
+	row  row
+}
+
+// daemons are the twenty-five in the order of the table, and how many of them serve.
+func daemons(rows map[string]row) (all []daemon, holding int) {
+	for _, s := range services {
+		if s.daemon == "" {
+			continue
+		}
+		d := daemon{s.daemon, rows[s.name]} // no row: it was never run
+		if d.row.holds() {
+			holding++
+		}
+		all = append(all, d)
+	}
+	return all, holding
+}
+
+const daemonsHead = `
+## The twenty-five
+
+Daemons of Debian that are usually started as root, some of which insist on it. Each is converted at the lowest step that works: permissions and
+configuration (none), then calls that only root may make are answered (simple), then what a process believes to be (identities), then owners
+of files as well (consistent); ` + "`unroot explain compat`" + ` says what follows. A daemon marked * keeps its ports below 1024
+(` + "`--keep-ports`" + `), which Docker and containerd 2 leave open to everybody.
+
+`
+
+// daemonsOf is the section of the twenty-five.
+func daemonsOf(rows []row) string {
+	byKey := map[string]row{}
+	for _, r := range rows {
+		byKey[r.key()] = r
+	}
+	keeps := map[string]string{}
+	for _, s := range services {
+		if s.ports {
+			keeps[s.daemon] = " \\*"
+		}
+	}
+	all, holding := daemons(byKey)
+	steps := map[string]int{}
+	var lines strings.Builder
+	for _, d := range all {
+		if d.row.holds() {
+			steps[d.row.step]++
+		}
+		fmt.Fprintf(&lines, "| %s%s | %s | %s |\n", d.name, keeps[d.name], d.row.step, cell(d.row.verdict))
+	}
+	return fmt.Sprintf("%s%d of %d serve: %d with no emulation, %d simple, %d identities, %d consistent.\n\n| daemon | emulation | verdict |\n| --- | --- | --- |\n%s",
+		daemonsHead, holding, len(all), steps["none"], steps["simple"], steps["identities"], steps["consistent"], lines.String())
 }
 
 // cell is a text inside a table: one line, no bar, nothing that would be markup.
@@ -96,7 +154,7 @@ func committed() (map[string]row, error) {
 	rows := map[string]row{}
 	for line := range strings.Lines(string(b)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
-		if len(cells) != 6 {
+		if len(cells) != 7 {
 			continue
 		}
 		for i := range cells {
@@ -108,7 +166,7 @@ func committed() (map[string]row, error) {
 		}
 		operations, _ := strconv.Atoi(cells[2]) // told, never compared
 		bytes, _ := strconv.ParseInt(cells[3], 10, 64)
-		rows[cells[0]] = row{rounds: rounds, operations: operations, bytes: bytes, verdict: cells[4], cause: cells[5]}
+		rows[cells[0]] = row{rounds: rounds, operations: operations, bytes: bytes, step: cells[4], verdict: cells[5], cause: cells[6]}
 	}
 	return rows, nil
 }

@@ -24,6 +24,9 @@ func judgeEmbedded(t *testing.T, s service, c conversion, moved []record.Port, a
 		t.Fatal(err)
 	}
 	args := append([]string{"run"}, as...)
+	if s.ports {
+		args = append(args, "--port-start", "0")
+	}
 	args = append(append(args, environment(s.env)...), "docker-archive:"+c.archive+":"+c.image)
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir())

@@ -17,11 +17,17 @@ const (
 // namedBar is how many of the named services must be proven with no hint.
 const namedBar = 16
 
+// daemonBar is how many of the twenty-five daemons must be proven, each at the lowest step of emulation
+// that works for it.
+const daemonBar = 23
+
 // service is one service, the image of it, and who judges it.
 type service struct {
 	name   string   // as people call it
 	sample string   // folder of test/images
 	class  class    //
+	daemon string   // what the twenty-five call it; empty: none of them
+	ports  bool     // it keeps its ports below 1024, which Docker and containerd leave open
 	env    []string // without which nobody would start the image: of every run, and of nothing that is written
 	judge  judge    // nil where the image does not even serve as root in a container as engines make them
 	cause  string   // regular expression for what is said where it is not proven; it is the class of the cause
@@ -40,30 +46,30 @@ func (s service) causes() *regexp.Regexp { return regexp.MustCompile(`(?i)` + s.
 
 // services are all rows, in the order of the document.
 var services = []service{
-	{name: "nginx", sample: "nginx", judge: page(80, "/", "Welcome to nginx")},
-	{name: "apache2", sample: "apache2", judge: page(80, "/", "It works")},
-	{name: "lighttpd", sample: "lighttpd", judge: page(80, "/", "Placeholder page")},
-	{name: "haproxy", sample: "haproxy", judge: page(80, "/", "served")},
-	{name: "redis-server", sample: "redis", judge: redisKeeps},
-	{name: "memcached", sample: "memcached", judge: memcachedKeeps},
-	{name: "mariadb-server", sample: "mariadb", judge: mariadbKeeps},
-	{name: "postgresql", sample: "postgres", judge: postgresKeeps, env: []string{"POSTGRES_PASSWORD=secret"}, cause: `could not look up effective user|passwd`},
-	{name: "squid", sample: "squid", judge: forwards(3128), cause: `pinger`},
-	{name: "tinyproxy", sample: "tinyproxy", judge: forwards(8888)},
-	{name: "mosquitto", sample: "mosquitto", judge: mosquittoPasses},
-	{name: "dnsmasq", sample: "dnsmasq", judge: resolves("localhost", "127.0.0.1")},
-	{name: "supervisord, two programs", sample: "supervisord-two", judge: all(page(80, "/", "two programs"), redisKeeps)},
-	{name: "php-fpm behind nginx", sample: "php-nginx", judge: page(80, "/", "php says 42, visit 1")},
-	{name: "unbound", sample: "unbound", judge: resolves("www.example.test", "192.0.2.80")},
-	{name: "slapd", sample: "slapd", judge: ldapKeeps},
+	{name: "nginx", sample: "nginx", daemon: "nginx", judge: page(80, "/", "Welcome to nginx")},
+	{name: "apache2", sample: "apache2", daemon: "apache2", judge: page(80, "/", "It works")},
+	{name: "lighttpd", sample: "lighttpd", daemon: "lighttpd", judge: page(80, "/", "Placeholder page")},
+	{name: "haproxy", sample: "haproxy", daemon: "haproxy", judge: page(80, "/", "served")},
+	{name: "redis-server", sample: "redis", daemon: "redis", judge: redisKeeps},
+	{name: "memcached", sample: "memcached", daemon: "memcached", judge: memcachedKeeps},
+	{name: "mariadb-server", sample: "mariadb", daemon: "mariadbd", judge: mariadbKeeps},
+	{name: "postgresql", sample: "postgres", daemon: "postgres", judge: postgresKeeps, env: []string{"POSTGRES_PASSWORD=secret"}, cause: `could not look up effective user|passwd`},
+	{name: "squid", sample: "squid", daemon: "squid", judge: forwards(3128), cause: `pinger`},
+	{name: "tinyproxy", sample: "tinyproxy", daemon: "tinyproxy", judge: forwards(8888)},
+	{name: "mosquitto", sample: "mosquitto", daemon: "mosquitto", judge: mosquittoPasses},
+	{name: "dnsmasq", sample: "dnsmasq", daemon: "dnsmasq", judge: resolves("localhost", "127.0.0.1")},
+	{name: "supervisord, two programs", sample: "supervisord-two", daemon: "supervisord", judge: all(page(80, "/", "two programs"), redisKeeps)},
+	{name: "php-fpm behind nginx", sample: "php-nginx", daemon: "php-fpm", judge: page(80, "/", "php says 42, visit 1")},
+	{name: "unbound", sample: "unbound", daemon: "unbound", judge: resolves("www.example.test", "192.0.2.80")},
+	{name: "slapd", sample: "slapd", daemon: "slapd", judge: ldapKeeps},
 	{name: "git over http", sample: "git-http", judge: clones},
 	{name: "Node server from npm", sample: "node-express",
 		judge: page(80, "/", `"hello node"`, "--header", "Content-Type: text/plain", "--data", "hello node")},
 	{name: "Python server", sample: "flask-gunicorn", judge: page(80, "/", "of this page")},
 
-	{name: "chronyd", sample: "chronyd", class: bound, judge: tellsTime, cause: `superuser|uid 0`},
-	{name: "exim4", sample: "exim4", class: bound, judge: delivers, cause: `tcp port 25|permission denied|setuid|setgid|uid 0`},
-	{name: "sshd, for other users", sample: "sshd", class: bound, judge: sessions(withoutPassword, "alice", "bob"), cause: `ssh_host_|setuid|setgid|chroot|other users|uid 0`},
+	{name: "chronyd", sample: "chronyd", daemon: "chronyd", ports: true, class: further, judge: tellsTime, cause: `superuser|uid 0`},
+	{name: "exim4", sample: "exim4", daemon: "exim4", ports: true, class: further, judge: delivers, cause: `tcp port 25|permission denied|setuid|setgid|uid 0`},
+	{name: "sshd, for other users", sample: "sshd", daemon: "sshd", ports: true, class: further, judge: sessions(withoutPassword, "alice", "bob"), cause: `ssh_host_|setuid|setgid|chroot|other users|uid 0`},
 	{name: "systemd", sample: "systemd", class: bound, cause: `the baseline itself`},
 
 	{name: "nginx, template of its site", sample: "nginx-envsubst", class: further, judge: page(80, "/", "hello from localhost")},
@@ -74,20 +80,20 @@ var services = []service{
 	{name: "varnish", sample: "varnish", class: further, judge: page(80, "/", "varnish answers")},
 	{name: "privoxy", sample: "privoxy", class: further, judge: forwards(8118)},
 	{name: "stunnel4", sample: "stunnel4", class: further, judge: decrypts, cause: `stunnel\.key`},
-	{name: "bind9", sample: "bind9", class: further, judge: resolves("localhost", "127.0.0.1"), cause: `tcp port 953`},
+	{name: "bind9", sample: "bind9", daemon: "bind9", ports: true, class: further, judge: resolves("localhost", "127.0.0.1"), cause: `tcp port 953`},
 	{name: "icecast2", sample: "icecast2", class: further, judge: page(8000, "/status-json.xsl", "icestats")},
 	{name: "ngircd", sample: "ngircd", class: further, judge: ircGreets},
-	{name: "cron", sample: "cron", class: further, judge: stamped(70*time.Second, map[string]string{"/var/lib/stamps/machine": "", "/home/alice/stamp": "alice\n"})},
-	{name: "vsftpd", sample: "vsftpd", class: further, judge: ftpKeeps},
-	{name: "smbd", sample: "samba", class: further, judge: sharesFiles},
-	{name: "sshd, with keys", sample: "sshd-keys", class: further, judge: sessions(withKey("/home/alice/.ssh/id_ed25519"), "alice", "root")},
+	{name: "cron", sample: "cron", daemon: "cron", class: further, judge: stamped(70*time.Second, map[string]string{"/var/lib/stamps/machine": "root\n", "/home/alice/stamp": "alice\n"})},
+	{name: "vsftpd", sample: "vsftpd", daemon: "vsftpd", ports: true, class: further, judge: ftpKeeps},
+	{name: "smbd", sample: "samba", daemon: "smbd", ports: true, class: further, judge: sharesFiles},
+	{name: "sshd, with keys", sample: "sshd-keys", ports: true, class: further, judge: sessions(withKey("/home/alice/.ssh/id_ed25519"), "alice", "root")},
 	{name: "atd", sample: "atd", class: further, judge: stamped(10*time.Second, map[string]string{"/var/lib/stamps/machine": "root\n", "/home/alice/stamp": "alice\n"})},
-	{name: "postfix", sample: "postfix", class: further, judge: delivers},
-	{name: "tftpd", sample: "tftpd", class: further, judge: tftpGives},
+	{name: "postfix", sample: "postfix", ports: true, class: further, judge: delivers},
+	{name: "tftpd", sample: "tftpd", ports: true, class: further, judge: tftpGives},
 	{name: "xinetd", sample: "xinetd", class: further, judge: startsPrograms("nobody")},
 	{name: "proftpd", sample: "proftpd", class: further, judge: ftpGives, cause: `set UID|setuid`},
-	{name: "dovecot", sample: "dovecot", class: further, judge: imapKeeps, cause: `owner of /run/dovecot`},
-	{name: "rsyslog", sample: "rsyslog", class: further, judge: collects, cause: `port 514`},
+	{name: "dovecot", sample: "dovecot", daemon: "dovecot", ports: true, class: further, judge: imapKeeps, cause: `owner of /run/dovecot`},
+	{name: "rsyslog", sample: "rsyslog", daemon: "rsyslogd", class: further, judge: collects, cause: `port 514`},
 	{name: "monit", sample: "monit", class: further, judge: page(2812, "/", "Monit", "--user", "admin:monit"), cause: `monitrc|passwd|env\.c`},
 	{name: "nats-server", sample: "nats-server", class: further, judge: natsPasses},
 	{name: "etcd", sample: "etcd", class: further, judge: etcdKeeps},
