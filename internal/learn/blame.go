@@ -53,9 +53,7 @@ func (l *learner) lost(number int, outcomes []verify.Outcome) []string {
 	for _, o := range outcomes {
 		causes, _ := trace.Causal(l.mendable(trace.Denials(o.Trace)), l.baseline.Trace)
 		for _, d := range causes {
-			if known(l.seen.Denials, d) || !survey.Variable(d.Path) || !slices.ContainsFunc(l.seen.Needs, func(n trace.Need) bool {
-				return n.Exe == d.Exe && n.Kind == d.Kind && n.Path == d.Path && n.Lives && !n.Temporary && isWrite(n)
-			}) {
+			if known(l.seen.Denials, d) || !l.leftBehind(d) && !l.readBefore(d) {
 				continue
 			}
 			seen := survey.SeenDenial{Run: fmt.Sprintf("round %d, %s", number, o.Run.Name), Denial: d}
@@ -64,6 +62,21 @@ func (l *learner) lost(number int, outcomes []verify.Outcome) []string {
 		}
 	}
 	return learnt
+}
+
+// leftBehind reports whether the original leaves behind what a denial is about.
+func (l *learner) leftBehind(d trace.Denial) bool {
+	return survey.Variable(d.Path) && slices.ContainsFunc(l.seen.Needs, func(n trace.Need) bool {
+		return n.Exe == d.Exe && n.Kind == d.Kind && n.Path == d.Path && n.Lives && !n.Temporary && isWrite(n)
+	})
+}
+
+// readBefore reports whether the same program of the original read the data that a candidate's is refused, where data
+// is kept: a queue or a table of jobs is nothing that a probe sees.
+func (l *learner) readBefore(d trace.Denial) bool {
+	return d.Kind == trace.Open && !strings.ContainsAny(d.Want, "wct") && survey.Variable(d.Path) && slices.ContainsFunc(trace.Reads(l.baseline.Trace), func(n trace.Need) bool {
+		return n.Exe == d.Exe && n.Kind == trace.Open && n.Path == d.Path
+	})
 }
 
 // unknown is the first of the lists that has denials which no round before has learnt, without those

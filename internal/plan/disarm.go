@@ -18,6 +18,7 @@ func (m *maker) disarm() {
 			why.Text = "file capabilities with the effective bit"
 			m.strip(e, "file-capabilities", why)
 		case m.opts.SetUID == SetUIDKeep || !toRoot(e):
+		case m.believes() && m.survey.Named(e.Path): // unroot-init sets no_new_privs, and the bit is believed alone
 		case m.opts.SetUID == SetUIDStrip || e.Entry.Size <= smallFile || m.survey.Named(e.Path):
 			m.strip(e, "setuid", why)
 		default:

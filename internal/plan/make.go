@@ -37,6 +37,7 @@ func Make(s *survey.Survey, opts Options) (Plan, error) {
 	m.trustDirs()
 	m.disarm()
 	m.closeAccountFiles()
+	m.openShadow()
 	m.leaveToStart()
 	m.leaveOpen()
 	m.setEnv()

@@ -100,7 +100,7 @@ func (d *delta) apply(e plan.Effect) error {
 	case plan.Strip:
 		return d.repeat(e.Path, &e.To, nil, e.Caps)
 	case plan.EditFile:
-		return d.repeat(e.Path, nil, e.Edits, false)
+		return d.edit(e.Path, e.Edits)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func Dockerfile(v *image.View, p plan.Plan, ref string) ([]byte, error) {
 		d.line("# nothing to do: the image runs as a regular user already")
 		return []byte(d.text.String()), nil
 	}
-	if len(d.commands(p)) > 0 && !hasShell(v) {
+	if len(d.commands(p))+len(kept(p)) > 0 && !hasShell(v) {
 		d.line("# The image has no shell, which the RUN lines below need: unroot convert does without one.")
 	}
 	d.line("USER 0:0")
@@ -45,6 +45,9 @@ func Dockerfile(v *image.View, p plan.Plan, ref string) ([]byte, error) {
 	}
 	if err := d.edits(p); err != nil {
 		return nil, err
+	}
+	if made := kept(p); len(made) > 0 { // what is kept is kept as it was edited
+		d.line("%s", run(made))
 	}
 	if err := d.config(p); err != nil {
 		return nil, err
@@ -114,17 +117,16 @@ func (d *dockerfile) commands(p plan.Plan) []string {
 			made = append(made, "rm -f "+quote(e.Path))
 		case plan.AddProgram:
 			out = append(out, d.program(e)...)
-		case plan.Keep:
-			made = append(made, kept(e))
-		case plan.Link:
-			made = append(made, fmt.Sprintf("ln -sfn %s %s", quote(e.To), quote(e.Path)))
 		}
 	}
 	if len(made) > 0 {
-		out = append(out, "RUN "+strings.Join(made, " \\\n && "))
+		out = append(out, run(made))
 	}
 	return out
 }
+
+// run is one RUN line of several commands.
+func run(commands []string) string { return "RUN " + strings.Join(commands, " \\\n && ") }
 
 // program copies unroot-init from the folder that the image is built in.
 func (d *dockerfile) program(e plan.AddProgram) []string {
@@ -135,8 +137,22 @@ func (d *dockerfile) program(e plan.AddProgram) []string {
 	}
 }
 
-// kept copies what unroot-init copies again at start, readable for whoever runs.
-func kept(e plan.Keep) string {
+// kept is the commands that copy what unroot-init copies again at start, readable for whoever runs, and that
+// link to its copies.
+func kept(p plan.Plan) []string {
+	var made []string
+	for _, op := range p.Operations {
+		switch e := op.Effect.(type) {
+		case plan.Keep:
+			made = append(made, keep(e))
+		case plan.Link:
+			made = append(made, fmt.Sprintf("ln -sfn %s %s", quote(e.To), quote(e.Path)))
+		}
+	}
+	return made
+}
+
+func keep(e plan.Keep) string {
 	return fmt.Sprintf("mkdir -p %s && cp -a %s %s && chown -R 0:%d %s && chmod -R g+rX %s",
 		quote(path.Dir(e.To)), quote(e.Path), quote(e.To), e.GID, quote(e.To), quote(e.To))
 }

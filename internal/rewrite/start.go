@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"unroot/internal/finding"
 	"unroot/internal/plan"
 	"unroot/internal/rootfs"
 	"unroot/internal/startup/program"
@@ -65,6 +66,20 @@ func (d *delta) keepOne(node *rootfs.Node, to string, gid uint32) {
 	if entry.Kind == rootfs.File {
 		d.entries[to].from = node.Path()
 	}
+}
+
+// edit changes a file where it stands, and where it is kept for the start: one that a link stands for is
+// only there.
+func (d *delta) edit(p string, edits []finding.Edit) error {
+	for _, c := range d.entries {
+		if c.from == p {
+			c.edits = append(c.edits, edits...)
+		}
+	}
+	if c := d.entries[p]; c != nil && c.entry.Kind == rootfs.Symlink {
+		return nil
+	}
+	return d.repeat(p, nil, edits, false)
 }
 
 // putParents makes the directories above a path that are in neither the image nor the layer.
