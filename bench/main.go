@@ -31,14 +31,15 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often each tool runs")
 	page := flag.String("write", "BENCHMARKS.md", "page to write the result into; empty to write none")
 	memory := flag.Bool("memory", true, "measure peak memory on an image of 200,000 files in 5 GB")
-	only := flag.String("only", "", "comma-separated names of the only tools to run; \"tracer\", \"runner\" and \"proof\" measure that alone and write no page")
+	only := flag.String("only", "", "comma-separated names of the only tools to run; \"tracer\", \"runner\", \"proof\", \"init\", \"names\" and \"compat\" measure that alone and write no page")
 	tracer := flag.Bool("tracer", true, "measure the tracer against none and against strace")
 	runner := flag.Bool("runner", true, "measure the embedded runner against crun and docker")
 	proof := flag.Bool("proof", true, "measure convert --verify against plain runs")
+	start := flag.Bool("init", true, "measure unroot-init: starts, names and emulation")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only, tracer: *tracer, runner: *runner, proof: *proof}); err != nil {
+	if err := bench(ctx, options{rounds: *rounds, page: *page, memory: *memory, only: *only, tracer: *tracer, runner: *runner, proof: *proof, init: *start}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -52,6 +53,7 @@ type options struct {
 	tracer bool
 	runner bool
 	proof  bool
+	init   bool
 }
 
 // bench sets up, measures, and reports; bars that do not hold are an error.
@@ -66,6 +68,8 @@ func bench(ctx context.Context, o options) (err error) {
 		return runnerAlone(ctx)
 	case "proof":
 		return proofAlone(ctx)
+	case "init", "names", "compat":
+		return initAlone(ctx, o.only)
 	}
 	l, err := openLab(ctx)
 	if err != nil {
@@ -106,6 +110,11 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	if o.proof {
 		if r.proof, err = proofRace(ctx, l); err != nil {
+			return err
+		}
+	}
+	if o.init {
+		if r.init, err = initRace(ctx, ""); err != nil {
 			return err
 		}
 	}

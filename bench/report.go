@@ -26,6 +26,7 @@ type report struct {
 	traced   []contest
 	runner   []contest
 	proof    proofTimes
+	init     []chapter
 }
 
 // bar is a promise and what was measured.
@@ -76,6 +77,9 @@ func (r report) verdict() error {
 			failed = append(failed, c.what)
 		}
 	}
+	for _, c := range r.init {
+		failed = append(failed, c.broken()...)
+	}
 	if len(failed) > 0 {
 		return fmt.Errorf("bars that do not hold: %s", strings.Join(failed, "; "))
 	}
@@ -107,6 +111,9 @@ func (r report) text() string {
 	b.WriteString(contestText(r.traced))
 	b.WriteString(runnerText(r.runner))
 	b.WriteString(proofText(r.proof))
+	for _, c := range r.init {
+		b.WriteString(c.text())
+	}
 	fmt.Fprintf(&b, "\nVersions: %s.\n", strings.Join(r.versions, "; "))
 	return b.String()
 }
