@@ -185,7 +185,10 @@ func (r *running) runOf(v *image.View, args []string) (verify.Run, error) {
 	one.Trace, one.Exits, one.Timeout = r.traceTo != "", true, r.timeout
 	one.Env = overlay(one.Env, r.env)
 	one.Volumes = volumesOf(v.Config, r.tmpfs)
-	one.Streams = &verify.Streams{In: r.world.in, Out: r.world.out, Err: r.world.err}
+	one.Streams = &verify.Streams{Out: r.world.out, Err: r.world.err}
+	if !isNull(r.world.in) { // some programs end with their standard input where that is a pipe, and not where it is /dev/null
+		one.Streams.In = r.world.in
+	}
 	return one, nil
 }
 
@@ -293,4 +296,15 @@ func (r *running) ending(ref string, o verify.Outcome) error {
 		code = o.Status
 	}
 	return &exitError{code, fmt.Errorf("running %q: %s", ref, o.Error)}
+}
+
+// isNull reports whether a stream is the null device: nothing will ever be read from it.
+func isNull(r any) bool {
+	file, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	own, err := file.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	return err == nil && nullErr == nil && os.SameFile(own, null)
 }
