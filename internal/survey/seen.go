@@ -145,7 +145,7 @@ func Unread(view *image.View, opened []trace.Need) []string {
 	var unread []string
 	for _, o := range opened {
 		node, err := view.Tree.Resolve(o.Path)
-		if err != nil || !isConfigName(o.Path) || isSharedConfig(o.Path) || node.Entry().Kind != rootfs.File {
+		if err != nil || !mayConfigure(o.Path) || isSharedConfig(o.Path) || node.Entry().Kind != rootfs.File {
 			continue
 		}
 		facts, size := node.Entry().Facts, node.Entry().Size
@@ -157,11 +157,15 @@ func Unread(view *image.View, opened []trace.Need) []string {
 	return unread
 }
 
+// mayConfigure reports whether a file that was opened could be configuration, by its place or its name:
+// also one that is generated where programs keep their state.
+func mayConfigure(p string) bool { return isConfigName(p) || strings.Contains(path.Base(p), "conf") }
+
 // fromRuns takes the configuration files that a program opened: a file of a language that is known,
 // or one that names a port that the program bound.
 func (c *configs) fromRuns() {
 	for _, opened := range c.survey.Seen.Opened {
-		if !isConfigName(opened.Path) || isSharedConfig(opened.Path) {
+		if !mayConfigure(opened.Path) || isSharedConfig(opened.Path) {
 			continue
 		}
 		before := len(c.files)
