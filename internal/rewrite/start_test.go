@@ -48,7 +48,7 @@ func TestEditOfKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			edit, keep := strings.Index(string(text), "port=2121"), strings.Index(string(text), "cp -a")
+			edit, keep := strings.Index(string(text), "base64 -d > "+file), strings.Index(string(text), "cp -a")
 			if edit < 0 || keep < edit {
 				t.Errorf("kept before it is edited:\n%s", text)
 			}
