@@ -28,8 +28,8 @@ func newExplain(w *world) *cobra.Command {
 		Use:   "explain [TOPIC|ID]",
 		Short: "say what happens, and what unroot does about it",
 		Long: `explain says what a topic is about: what happens on Docker, Podman, Kubernetes with containerd, and
-OpenShift (CRI-O), what unroot does, with the exact commands and fields, and what is not proven. Or it
-says what the id of a finding or of an open item means. Without an argument it lists all of them.` + exitCodes + `  0  explained
+OpenShift (CRI-O), what unroot does, with the exact commands and fields, and what is not proven. Or
+it says what the id of a finding or of an open item means. Without an argument it lists all of them.` + exitCodes + `  0  explained
   2  there is no such topic or id`,
 		Example: `  unroot explain passwd
   unroot explain owner-strict

@@ -23,6 +23,9 @@ as the user who runs and never as anyone else. Before that it does what only the
 know: a name for any uid, a home, files that the user must own, a test of every volume that must be
 writable. convert adds it where the plan needs it; export writes it for your own Dockerfile.` + exitCodes + `  0  good
   2  there is no such command`,
+		Example: `  unroot init export .
+  COPY unroot-init-linux-amd64 /unroot-init
+  ENTRYPOINT ["/unroot-init", "--", "/usr/local/bin/app"]`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -37,8 +40,8 @@ func newInitExport(w *world) *cobra.Command {
 		Short: "write unroot-init for every platform",
 		Long: `export writes unroot-init for every platform: into a folder, which is made where it is missing, one
 file a platform and a README.txt with the lines for a Dockerfile; or as an image (oci:DIR[:TAG],
-oci-archive:FILE[:TAG], docker://NAME) that has nothing but /unroot-init, for every platform, so that
-COPY --from= takes the right one. It prints the files, or the digest of the index. The same unroot
+oci-archive:FILE[:TAG], docker://NAME) that has nothing but /unroot-init, for every platform, so
+that COPY --from= takes the right one. It prints the files, or the digest of the index. The same unroot
 writes the same bytes.` + exitCodes + `  0  written
   2  bad usage, or a place that cannot be written
   4  a registry could not be reached`,

@@ -10,6 +10,7 @@ import (
 	"unroot/internal/entrypoint"
 	"unroot/internal/recipe"
 	"unroot/internal/rootfs"
+	"unroot/internal/startup"
 )
 
 // Need is a path that the program writes.
@@ -175,6 +176,9 @@ func (n *needs) fromStrings() {
 		}
 		names := n.survey.names(p.Path)
 		for _, mention := range node.Entry().Facts.Mentions {
+			if strings.HasPrefix(mention, startup.Run) {
+				continue // unroot's own: it is the demo's server too, and Go's strings run one into the next
+			}
 			n.fromMention(mention, p.Path, names)
 		}
 	}
