@@ -67,7 +67,7 @@ func (l *learner) lost(number int, outcomes []verify.Outcome) []string {
 // leftBehind reports whether the original leaves behind what a denial is about.
 func (l *learner) leftBehind(d trace.Denial) bool {
 	return survey.Variable(d.Path) && slices.ContainsFunc(l.seen.Needs, func(n trace.Need) bool {
-		return n.Exe == d.Exe && n.Kind == d.Kind && n.Path == d.Path && n.Lives && !n.Temporary && isWrite(n)
+		return n.Exe == d.Exe && n.Kind == d.Kind && n.Path == d.Path && !n.Temporary && isWrite(n)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"unroot/internal/entrypoint"
+	"unroot/internal/recipe"
 	"unroot/internal/rootfs"
 	"unroot/internal/startup"
 	"unroot/internal/survey"
@@ -280,22 +281,41 @@ func (m *maker) order() startup.Order {
 	return o
 }
 
-// jailsAreEmpty reports whether the original changed its root directory while it ran, and only to directories
-// that are empty in the image, or not there: nothing can be named in such a one, so that a change that does not
-// happen shows nobody more than it does.
+// jailsAreEmpty reports whether the image's programs change their root directory while they run, as far as runs, their
+// configuration and what is known of them tell, and only to directories that are empty in the image, or not
+// there: nothing can be named in such a one, so that a change that does not happen shows nobody more than it does.
 func (m *maker) jailsAreEmpty() bool {
-	jails := 0
+	jails := m.jails()
+	return len(jails) > 0 && !slices.ContainsFunc(jails, func(p string) bool {
+		at, ok := survey.Locate(m.survey.View.Tree, p)
+		return !ok || at.Exists && !isEmpty(at.Node)
+	})
+}
+
+func (m *maker) jails() []string {
+	var jails []string
 	for _, n := range m.survey.Seen.Needs {
-		if n.Kind != trace.Chroot {
-			continue
-		}
-		jails++
-		at, ok := survey.Locate(m.survey.View.Tree, n.Path)
-		if !ok || at.Exists && !isEmpty(at.Node) {
-			return false
+		if n.Kind == trace.Chroot {
+			jails = append(jails, n.Path)
 		}
 	}
-	return jails > 0
+	for _, i := range m.survey.InsistsOn {
+		if i.Jail != "" {
+			jails = append(jails, i.Jail)
+		}
+	}
+	for _, c := range m.survey.Configs {
+		for _, d := range c.Directives {
+			switch {
+			case d.Role != recipe.Chroot || d.Value == "" || d.Value == "none":
+			case path.IsAbs(d.Value):
+				jails = append(jails, d.Value)
+			default:
+				jails = append(jails, "/") // somewhere that only the moment knows, such as a home
+			}
+		}
+	}
+	return jails
 }
 
 func isEmpty(dir *rootfs.Node) bool {

@@ -16,19 +16,22 @@ type Insist struct {
 	Where   Evidence
 	// SameUser is true where it works for one user, the one that starts it, and fails for others.
 	SameUser bool
+	// Jail is the directory that it changes its root to while it serves, which it demands to be empty.
+	Jail string
 }
 
 // insisting is the data behind InsistsOn: programs that test for uid 0 or must change their uid for
 // each job. Sources: failure classes A7, B9, B10, B12, B13.
 var insisting = map[string]Insist{
-	"systemd":    {Why: "it stops unless it is uid 0 (PID 1 of a system)", Instead: "start the one service of the image directly: take ExecStart of its unit as the command"},
-	"init":       {Why: "an init system sets up a machine as root", Instead: "start the one service of the image directly"},
-	"s6-svscan":  {Why: "its supervision tree is set up as root", Instead: "start the one service's run script directly"},
-	"cron":       {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a CronJob), or a single-user scheduler such as supercronic"},
-	"crond":      {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a CronJob), or a single-user scheduler such as supercronic"},
-	"anacron":    {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a CronJob)"},
-	"atd":        {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a Job)"},
-	"sshd":       {Why: "it changes to the user who logs in; only logins of the user that runs it can work", Instead: "give it host keys of its own, a port above 1023 and UsePAM no, and log in as that user", SameUser: true},
+	"systemd":   {Why: "it stops unless it is uid 0 (PID 1 of a system)", Instead: "start the one service of the image directly: take ExecStart of its unit as the command"},
+	"init":      {Why: "an init system sets up a machine as root", Instead: "start the one service of the image directly"},
+	"s6-svscan": {Why: "its supervision tree is set up as root", Instead: "start the one service's run script directly"},
+	"cron":      {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a CronJob), or a single-user scheduler such as supercronic"},
+	"crond":     {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a CronJob), or a single-user scheduler such as supercronic"},
+	"anacron":   {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a CronJob)"},
+	"atd":       {Why: "it changes to each job's user", Instead: "use the platform's scheduler (a Job)"},
+	"sshd": {Why: "it changes to the user who logs in; only logins of the user that runs it can work", Instead: "give it host keys of its own, a port above 1023 and UsePAM no, and log in as that user", SameUser: true,
+		Jail: "/run/sshd"}, // configure --with-privsep-path in Debian; sshd.c checks its owner and mode
 	"dropbear":   {Why: "it changes to the user who logs in; only logins of the user that runs it can work", Instead: "give it host keys of its own and a port above 1023, and log in as that user", SameUser: true},
 	"master":     {Why: "postfix's master tests for uid 0", Instead: "use a mail server that runs as one user, or relay outside the container"},
 	"postfix":    {Why: "its master process tests for uid 0", Instead: "use a mail server that runs as one user, or relay outside the container"},
