@@ -43,12 +43,13 @@ func findConfigs(s *Survey) []ConfigFile {
 	for i := 0; i < len(c.files) && i < maxConfigs; i++ { // grows with what is included
 		c.fromIncludes(c.files[i])
 	}
-	return spokenFor(c.files)
+	return s.spokenFor(c.files)
 }
 
 // spokenFor leaves out what files say by their silence where another file of the same language says it,
-// or is silent before them: of several files that one program reads, one speaks for all.
-func spokenFor(files []ConfigFile) []ConfigFile {
+// or is silent before them: of several files that one program reads, one speaks for all, and before
+// the others one that a run has opened.
+func (s *Survey) spokenFor(files []ConfigFile) []ConfigFile {
 	type setting struct{ dialect, section, key string }
 	said := map[setting]bool{}
 	for _, f := range files {
@@ -58,7 +59,7 @@ func spokenFor(files []ConfigFile) []ConfigFile {
 			}
 		}
 	}
-	for i := range files {
+	for _, i := range s.openedFirst(files) {
 		silent := map[setting]bool{}
 		files[i].Directives = slices.DeleteFunc(files[i].Directives, func(d recipe.Directive) bool {
 			if !d.Absent {
@@ -70,6 +71,19 @@ func spokenFor(files []ConfigFile) []ConfigFile {
 		maps.Copy(said, silent)
 	}
 	return files
+}
+
+// openedFirst is the indexes of the files, those that a run has opened before the others.
+func (s *Survey) openedFirst(files []ConfigFile) []int {
+	var opened, others []int
+	for i, f := range files {
+		if s.wasOpened(f.Path) {
+			opened = append(opened, i)
+		} else {
+			others = append(others, i)
+		}
+	}
+	return append(opened, others...)
 }
 
 type configs struct {
