@@ -54,6 +54,16 @@ var printers = map[string]printer{
 	"dovecot": {daemon{program: "doveconf", tree: "/etc/dovecot", main: "dovecot.conf",
 		adapt: appended("service imap-login {\n  inet_listener imap {\n    port = 143\n  }\n  chroot = login\n}\n"),
 		args:  func(main string) []string { return []string{"-c", main, "service/imap-login/inet_listener"} }}, said("port = %d")},
+	"dovecot, silent": {daemon{program: "doveconf", tree: "/etc/dovecot", main: "dovecot.conf", bound: []uint16{143, 993},
+		args: func(main string) []string { return []string{"-c", main, "service/imap-login/inet_listener"} }}, said("port = %d")},
+	"named, silent": {daemon{program: "named-checkconf", tree: "/etc/bind", main: "named.conf", bound: []uint16{953},
+		args: func(main string) []string { return []string{"-p", main} }}, func(j judged) []string {
+		return []string{fmt.Sprintf("inet 127.0.0.1 port %d allow {", j.ports[0]), fmt.Sprintf("inet ::1 port %d allow {", j.ports[0])}
+	}},
+	"chrony": {daemon{program: "chronyd", tree: "/etc/chrony", main: "chrony.conf", bound: []uint16{123, 323},
+		args: func(main string) []string { return []string{"-p", "-f", main} }}, func(j judged) []string {
+		return []string{fmt.Sprintf("port %d", j.ports[0]), fmt.Sprintf("cmdport %d", j.ports[1])}
+	}},
 	"squid":   {daemon{program: "squid", tree: "/etc/squid", main: "squid.conf", args: func(main string) []string { return []string{"-k", "parse", "-f", main} }}, said("Processing: http_port %d")},
 	"dnsmasq": {daemon{program: "dnsmasq", main: "dnsmasq.conf", adapt: appended("port=53\nbogus-priv\n"), args: func(main string) []string { return []string{"--test", "-C", main} }}, func(judged) []string { return []string{"syntax check OK"} }},
 	"php-fpm": {daemon{program: "/usr/sbin/php-fpm*", tree: "/etc/php/*/fpm", main: "php-fpm.conf", args: func(main string) []string { return []string{"-tt", "-y", main} }},

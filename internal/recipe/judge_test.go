@@ -107,6 +107,11 @@ var daemons = map[string]daemon{
 	"caddyfile": {program: "caddy", tree: "/etc/caddy", main: "Caddyfile",
 		args:  func(main string) []string { return []string{"run", "--config", main, "--adapter", "caddyfile"} },
 		adapt: func(s string) string { return "{\n\tadmin off\n}\n" + s }},
+	"sshd": {program: "/usr/sbin/sshd", tree: "/etc/ssh", main: "sshd_config", bound: []uint16{22},
+		args: func(main string) []string {
+			return []string{"sh", "-c", "ssh-keygen -q -t ed25519 -N '' -f key && exec /usr/sbin/sshd -D -e -h $PWD/key -f " + main}
+		},
+		adapt: appended("PidFile none\n")},
 	"privoxy": {program: "privoxy", tree: "/etc/privoxy", main: "config",
 		args: func(main string) []string { return []string{"--no-daemon", main} }},
 }
