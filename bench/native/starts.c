@@ -1,8 +1,8 @@
 /* starts ROUNDS PROGRAM [ARGUMENT...] + PROGRAM [ARGUMENT...] + ...
  *
- * Starts each program in turn with posix_spawn and waits for its end, in every round one place further
- * in the list first, and prints a line of nanoseconds for each round, in the order of the list. Nothing
- * is printed while it measures. */
+ * Starts each program with posix_spawn and waits for its end, all of them in every round in an order that
+ * chance picks, as each leaves caches behind for the next. Prints a line of nanoseconds for each round, in
+ * the order of the list. Nothing is printed while it measures. */
 #define _GNU_SOURCE
 #include <spawn.h>
 #include <stdio.h>
@@ -51,15 +51,24 @@ int main(int argc, char **argv) {
 	long long *took = calloc((size_t)rounds * n, sizeof *took);
 	if (!took)
 		return 1;
-	for (int round = -3; round < rounds; round++) /* some to warm up */
+	int order[MOST];
+	for (int i = 0; i < n; i++)
+		order[i] = i;
+	srandom(1);
+	for (int round = -3; round < rounds; round++) { /* some to warm up */
+		for (int i = n - 1; i > 0; i--) {
+			int j = random() % (i + 1), kept = order[i];
+			order[i] = order[j];
+			order[j] = kept;
+		}
 		for (int i = 0; i < n; i++) {
-			int which = (i + round + n * 3) % n;
-			long long t = start(list[which]);
+			long long t = start(list[order[i]]);
 			if (t < 0)
 				return 1;
 			if (round >= 0)
-				took[round * n + which] = t;
+				took[round * n + order[i]] = t;
 		}
+	}
 	for (int round = 0; round < rounds; round++)
 		for (int i = 0; i < n; i++)
 			printf("%lld%c", took[round * n + i], i == n - 1 ? '\n' : ' ');
