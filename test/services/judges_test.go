@@ -2,6 +2,7 @@ package services
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -157,22 +158,24 @@ func tellsTime(ctx context.Context, p place) error {
 	return p.says(ctx, []string{`"stratum":8`}, "", "ntpdig", "--json", "--timeout=3", "127.0.0.1")
 }
 
-// delivers sends a mail to a user and wants it in that user's mailbox.
-func delivers(ctx context.Context, p place) error {
-	subject := fmt.Sprintf("Subject: unroot %d", time.Now().UnixNano())
-	_, err := p.ask(ctx, subject+"\n\nhello\n", "curl", "--disable", "--silent", "--show-error", "--max-time", "10", "smtp://"+p.address(25)+"/client.example.org",
-		"--mail-from", "bob@example.org", "--mail-rcpt", "alice@example.org", "--upload-file", "-")
-	if err != nil {
-		return err
-	}
-	for range 20 {
-		var box string
-		if box, err = p.file("/var/mail/alice"); err == nil && strings.Contains(box, subject) {
-			return nil
+// mails sends a mail to a user and waits until it is in a file that one of the patterns names.
+func mails(patterns ...string) judge {
+	return func(ctx context.Context, p place) error {
+		subject := fmt.Sprintf("Subject: unroot %d", time.Now().UnixNano())
+		_, err := p.ask(ctx, subject+"\n\nhello\n", "curl", "--disable", "--silent", "--show-error", "--max-time", "10", "smtp://"+p.address(25)+"/client.example.org",
+			"--mail-from", "bob@example.org", "--mail-rcpt", "alice@example.org", "--upload-file", "-")
+		if err != nil {
+			return err
 		}
-		time.Sleep(100 * time.Millisecond)
+		for range 20 {
+			var found bool
+			if found, err = p.anyHas(subject, patterns...); found {
+				return nil
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		return errors.Join(fmt.Errorf("the mail is accepted, and in none of %v", patterns), err)
 	}
-	return fmt.Errorf("the mail is accepted and not in the mailbox: %w", err)
 }
 
 // collects sends a line to a log host and wants it in the host's file.

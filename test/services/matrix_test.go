@@ -27,7 +27,7 @@ func TestServices(t *testing.T) {
 	t.Run("service", func(t *testing.T) {
 		for _, s := range services {
 			for _, m := range modes {
-				t.Run(s.sample+"/"+m.name, func(t *testing.T) {
+				t.Run(s.sample+"/"+s.name+"/"+m.name, func(t *testing.T) {
 					t.Parallel()
 					r := s.row(t, m)
 					mu.Lock()

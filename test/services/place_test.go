@@ -168,6 +168,27 @@ func (p place) file(path string) (string, error) {
 	return string(b), err
 }
 
+// anyHas reports whether one of the files that the patterns name, as the service sees them, has the text.
+func (p place) anyHas(text string, patterns ...string) (bool, error) {
+	pid, err := p.pid()
+	if err != nil {
+		return false, err
+	}
+	for _, pattern := range patterns {
+		root := fmt.Sprintf("/proc/%d/root", pid)
+		paths, globErr := filepath.Glob(root + pattern)
+		err = errors.Join(err, globErr)
+		for _, path := range paths {
+			content, readErr := p.file(strings.TrimPrefix(path, root))
+			if readErr == nil && strings.Contains(content, text) {
+				return true, nil
+			}
+			err = errors.Join(err, readErr)
+		}
+	}
+	return false, err
+}
+
 // temporary is a folder for the clients of one question.
 func temporary(f func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "unroot-services-")
