@@ -151,7 +151,7 @@ func (c *call) setgroups() answer {
 func (c *call) prctl() answer {
 	option, args := uint32(c.args[0]), [4]uint64(c.args[1:5])
 	switch option {
-	case prGetDumpable, prGetKeepcaps, prCapbsetRead, prGetSecure:
+	case prGetDumpable, prGetKeepcaps, prCapbsetRead, prGetSecure, prGetSealed:
 		b := *c.believes()
 		v, err := b.prctl(option, args)
 		return answer{value: v, err: err}

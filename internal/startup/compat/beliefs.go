@@ -19,6 +19,7 @@ type beliefs struct {
 	permitted, effective, inheritable, bounding, ambient uint64
 
 	secure uint32 // securebits
+	sealed bool   // it set no_new_privs itself; that everything runs under it is not told
 	hidden bool   // prctl(PR_SET_DUMPABLE, 0): the kernel is not told, or it would close the memory to the supervisor
 }
 
@@ -34,7 +35,7 @@ func root() *beliefs {
 func (b *beliefs) equal(other *beliefs) bool {
 	return b == other || b.u == other.u && b.g == other.g && slices.Equal(b.groups, other.groups) &&
 		b.permitted == other.permitted && b.effective == other.effective && b.inheritable == other.inheritable &&
-		b.bounding == other.bounding && b.ambient == other.ambient && b.secure == other.secure && b.hidden == other.hidden
+		b.bounding == other.bounding && b.ambient == other.ambient && b.secure == other.secure && b.sealed == other.sealed && b.hidden == other.hidden
 }
 
 // can tells whether a capability is effective.
@@ -186,26 +187,43 @@ func (b *beliefs) setfsgid(gid uint32) (old uint32) {
 	return old
 }
 
-// executed is what a process is after execve(2) of a program without rights of its own: begin_new_exec
-// (fs/exec.c) and cap_bprm_creds_from_file.
-func (b *beliefs) executed() *beliefs {
+// executed is what a process is after execve(2) of a program: bprm_fill_uid and begin_new_exec
+// (fs/exec.c) and cap_bprm_creds_from_file. Of a program without set-id bits, nothing need be known.
+func (b *beliefs) executed(program given) *beliefs {
 	n := *b
-	n.permitted = b.ambient
-	n.effective = b.ambient
-	if b.secure&secureNoRoot == 0 && (b.u.effective == 0 || b.u.real == 0) {
+	n.fillIDs(program)
+	if n.u.effective != b.u.effective || n.g.effective != b.g.effective {
+		n.ambient = 0
+	}
+	n.permitted = n.ambient
+	n.effective = n.ambient
+	if b.secure&secureNoRoot == 0 && (n.u.effective == 0 || n.u.real == 0) {
 		n.permitted = b.bounding | b.inheritable
-		n.permitted |= b.ambient
-		if b.u.effective == 0 {
+		n.permitted |= n.ambient
+		if n.u.effective == 0 {
 			n.effective = n.permitted
 		}
 	}
 	n.u.saved, n.u.fs = n.u.effective, n.u.effective
 	n.g.saved, n.g.fs = n.g.effective, n.g.effective
 	n.secure &^= secureKeepCaps
-	n.hidden = n.u.real != n.u.effective || n.g.real != n.g.effective
+	n.hidden = b.u.real != b.u.effective || b.g.real != b.g.effective // from before: the kernel looks too early
 	n.committed(b)
 	if n.equal(b) {
 		return b
 	}
 	return &n
+}
+
+// fillIDs is bprm_fill_uid. Whether the file system is mounted nosuid is not asked.
+func (b *beliefs) fillIDs(program given) {
+	if b.sealed {
+		return
+	}
+	if program.mode&setUID != 0 {
+		b.u.effective = program.uid
+	}
+	if program.mode&(setGID|groupX) == setGID|groupX {
+		b.g.effective = program.gid
+	}
 }

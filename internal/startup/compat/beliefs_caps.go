@@ -80,6 +80,8 @@ const (
 	prCapbsetDrop = 24
 	prGetSecure   = 27
 	prSetSecure   = 28
+	prSetSealed   = 38 // PR_SET_NO_NEW_PRIVS
+	prGetSealed   = 39
 	prCapAmbient  = 47
 
 	ambientIsSet = 1
@@ -120,6 +122,16 @@ func (b *beliefs) prctl(option uint32, args [4]uint64) (int64, syscall.Errno) {
 		return int64(b.secure), 0
 	case prSetSecure:
 		return 0, b.setSecure(args[0])
+	case prSetSealed:
+		if args != [4]uint64{1} {
+			return 0, syscall.EINVAL
+		}
+		b.sealed = true
+	case prGetSealed:
+		if args != [4]uint64{} {
+			return 0, syscall.EINVAL
+		}
+		return truth(b.sealed), 0
 	case prCapAmbient:
 		return b.raiseAmbient(args)
 	}

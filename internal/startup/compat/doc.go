@@ -13,5 +13,9 @@
 // A signal whose handler was installed without SA_RESTART can end any call that a supervisor answers with
 // EINTR, in the microseconds until it is received, also one that never fails so otherwise.
 //
-// Set-user-ID bits of programs do nothing, as everywhere under no_new_privs.
+// Set-id bits of programs are believed as well: who executes a program that is set-user-ID root believes to
+// be root afterwards. No right comes with it, the kernel ignores the bits as everywhere under no_new_privs.
+// Only a process that set no_new_privs itself is not believed to gain; that a file system is mounted nosuid
+// is not looked at, nor are the bits of a program that a process executes which believes what the first
+// one does, or of one that the running user may not read. AT_SECURE stays 0.
 package compat

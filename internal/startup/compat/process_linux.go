@@ -72,6 +72,7 @@ type census struct {
 	dead    [256]ended        // a ring
 	next    int
 	opened  []*process // whose memory is open, oldest first
+	owners  *files     // who programs belong to
 	noFiles bool       // the kernel has no /proc/PID/task/TID/children
 	buffer  [8192]byte
 	path    [64]byte
@@ -282,5 +283,9 @@ func (c *census) refresh(p *process) {
 	if now == nil || string(now) == string(p.auxv) {
 		return
 	}
-	p.auxv, p.who, p.own = nil, p.of(p.by).executed(), nil
+	old := p.of(p.by)
+	p.auxv, p.who, p.own = nil, old.executed(c.owners.program(p.pid)), nil
+	if p.who.u.fs != old.u.fs {
+		c.owners.seen(p.who.u.fs, p.who.g.fs)
+	}
 }

@@ -53,6 +53,7 @@ var identityRules = [...]rule{
 	{nr: numbers{157, 172, 167, 172}, do: (*call).prctl, when: [][]equals{
 		{{0, prGetDumpable}}, {{0, prSetDumpable}}, {{0, prGetKeepcaps}}, {{0, prSetKeepcaps}}, {{0, prCapbsetRead}},
 		{{0, prCapbsetDrop}}, {{0, prGetSecure}}, {{0, prSetSecure}}, {{0, prCapAmbient}},
+		{{0, prSetSealed}}, {{0, prGetSealed}},
 	}},
 	{nr: numbers{161, 61, 51, 61}, do: (*call).chroot},
 	{nr: numbers{55, 365, 209, 295}, do: (*call).getsockopt, when: [][]equals{{{1, solSocket}, {2, soPeercred}}}},

@@ -47,7 +47,7 @@ const patience = 200 * time.Millisecond
 // newSupervisor makes one without a listener.
 func newSupervisor(step startup.Compat) (*Supervisor, error) {
 	s := &Supervisor{listener: -1, events: -1, stop: -1, work: make(chan struct{}, 1), abis: abisOf(runtime.GOARCH), files: newFiles()}
-	s.census = census{self: uint32(unix.Getpid()), initial: root(), deaths: -1, byPid: map[uint32]*process{}, threads: map[uint32]uint32{}}
+	s.census = census{self: uint32(unix.Getpid()), initial: root(), deaths: -1, byPid: map[uint32]*process{}, threads: map[uint32]uint32{}, owners: s.files}
 	s.files.seen(0, 0)
 	s.register(step)
 	var err error
@@ -226,8 +226,8 @@ func (s *Supervisor) become(c *call, who *beliefs) {
 	}
 }
 
-// executes keeps in mind that a process is about to execute a program, where that would change what it
-// believes.
+// executes keeps in mind that a process is about to execute a program, where that could change what it
+// believes: what the first process believes, is left by nobody's set-id bits.
 func (s *Supervisor) executes(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,7 +237,7 @@ func (s *Supervisor) executes(c *call) {
 		}
 	}
 	b := s.believes(c)
-	if c.who == nil || b.executed() == b && c.who.own == nil {
+	if c.who == nil || b == s.initial && c.who.own == nil {
 		return
 	}
 	c.who.by = c.tid
@@ -246,7 +246,7 @@ func (s *Supervisor) executes(c *call) {
 	}
 	if c.who.auxv = s.auxv(c.who.pid); c.who.auxv == nil {
 		s.pin(c.who) // nothing tells whether it succeeds: mostly it does
-		c.who.who, c.who.own = b.executed(), nil
+		c.who.who, c.who.own = b.executed(given{}), nil
 	}
 }
 

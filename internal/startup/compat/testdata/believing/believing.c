@@ -160,7 +160,7 @@ static void run(int first, int end) {
       sprintf(from, "%d", i + 1);
       sprintf(to, "%d", end);
       dprintf(1, "\n");
-      execl("/proc/self/exe", "believing", script, from, to, (char *)0);
+      execl(n > 1 ? w[1] : "/proc/self/exe", "believing", script, from, to, (char *)0);
       dprintf(1, "failed");
     } else if (!strcmp(w[0], "noexec")) {
       execl("/nowhere", "nowhere", (char *)0);
