@@ -117,3 +117,32 @@ func (h *hall) copy(t *testing.T, program, name string, uid, gid int, mode os.Fi
 		t.Fatal(err)
 	}
 }
+
+// A file from before the start belongs to whoever asks: for a program that is set-user-ID root, that is root, as
+// for exim, which executes itself as its user and demands that root owns its configuration. A program that
+// was given away makes who executes it that one.
+func TestSetIDsAndOwners(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	stat := "/usr/bin/stat"
+	h.copy(t, stat, "rootly", 0, 0, 0o755|os.ModeSetuid)
+	if err := os.Mkdir(h.path("work"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.path("config"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{h.path("work"), h.path("config")} {
+		if err := os.Chown(path, 1000700000, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const script = `cd work; cp /usr/bin/stat given; cp /usr/bin/stat own; chown 1000 given; chmod 4755 given own
+setpriv --reuid=33 --regid=33 --clear-groups sh -c '
+stat -c "%u %a" ../config; ../rootly -c %u ../config; ./given -c %u ../config; ./own -c %u ../config; stat -c "%u %a" given own; id -u'
+setpriv --reuid=33 --no-new-privs ../rootly -c %u ../config`
+	const want = "33 600\n0\n1000\n0\n1000 4755\n0 4755\n33\n33\n"
+	if got := h.says(t, "consistent", "sh", "-c", script); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
