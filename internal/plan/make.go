@@ -73,10 +73,10 @@ type maker struct {
 
 // dropChanges takes out what changes the user, which only root may, or who believes to be.
 func (m *maker) dropChanges() {
+	m.dropDirectives()
 	if m.believes() {
 		return
 	}
-	m.dropDirectives()
 	if !m.dropStepDown() {
 		m.dropUserOptions()
 	}

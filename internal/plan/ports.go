@@ -255,7 +255,7 @@ func (m *maker) dropDirectives() {
 	}
 	for _, f := range m.survey.Configs {
 		for _, d := range f.Directives {
-			if !d.Drop {
+			if !d.Drop || m.believes() && d.Role != recipe.Chroot { // a root directory with content is what no step answers for
 				continue
 			}
 			why := survey.Evidence{Source: "directive", Where: finding.Location{Path: f.Path, Line: d.Line}.String(), Text: strings.TrimSpace(string(f.Content[d.Start:d.End]))}
