@@ -38,7 +38,7 @@ func mountProbes(t *testing.T) string { return theProbes(t) + ":/probes:ro" }
 func TestDocker(t *testing.T) {
 	e := theEngine(t)
 	shell := runs(e, converted(t, "names", "always").name, "-v", mountProbes(t))
-	asked(t, whoIs(t, shell), shell)
+	asked(t, tools, whoIs(t, shell), shell)
 }
 
 // TestDockerReadOnly has nothing to write but what the image says of itself.
@@ -55,7 +55,7 @@ func TestDockerReadOnly(t *testing.T) {
 		options = append(options, "-v", path) // a new volume
 	}
 	shell := runs(e, img.name, options...)
-	asked(t, whoIs(t, shell), shell)
+	asked(t, tools, whoIs(t, shell), shell)
 }
 
 // recorded is what the conversion left in the image.
@@ -93,7 +93,7 @@ func TestDockerExec(t *testing.T) {
 		return said(t.Context(), e.Environ(), "docker", "exec", c.ID, "sh", "-c", script)
 	}
 	u := whoIs(t, bare)
-	asked(t, u, func(t *testing.T, script string) (int, string) {
+	asked(t, tools, u, func(t *testing.T, script string) (int, string) {
 		return said(t.Context(), e.Environ(), "docker", "exec", "--env", "HOME="+u.home, "--env", "USER="+u.name, "--env", "LOGNAME="+u.name, c.ID, "sh", "-c", script)
 	})
 }
@@ -109,11 +109,8 @@ func TestEmbedded(t *testing.T) {
 		env := append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(filepath.Dir(img.archive), "cache"))
 		return said(t.Context(), env, unroot, "run", "--as", arbitrary, "--env", "EMAIL=somebody@example.org", img.ref, "--", "sh", "-c", script)
 	}
-	u := whoIs(t, shell)
-	all := tools
-	tools = slices.DeleteFunc(slices.Clone(all), func(tool tool) bool { return strings.HasPrefix(tool.name, "static ") }) // nothing of the host is mounted
-	defer func() { tools = all }()
-	asked(t, u, shell)
+	without := slices.DeleteFunc(slices.Clone(tools), func(tool tool) bool { return strings.HasPrefix(tool.name, "static ") }) // nothing of the host is mounted
+	asked(t, without, whoIs(t, shell), shell)
 }
 
 // TestEntryOfTheEngine mounts an entry over /etc/passwd, as CRI-O does: it is the one that is used.

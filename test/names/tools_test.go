@@ -38,12 +38,13 @@ var tools = []tool{
 // user is who somebody is told to be, and where the home is.
 type user struct{ name, home string }
 
-// asked runs every tool by a shell of the container, and holds what it says against who runs it.
-func asked(t *testing.T, u user, shell func(t *testing.T, script string) (code int, out string)) {
+// asked runs every one of the tools by a shell of the container, and holds what it says against who runs it.
+func asked(t *testing.T, tools []tool, u user, shell func(t *testing.T, script string) (code int, out string)) {
 	t.Helper()
 	replace := strings.NewReplacer("NAME", u.name, "HOME", u.home)
 	for _, tool := range tools {
 		t.Run(tool.name, func(t *testing.T) {
+			t.Parallel()
 			code, out := shell(t, tool.script)
 			if code != 0 {
 				t.Errorf("exit code %d:\n%s", code, out)

@@ -103,6 +103,9 @@ func convert(t *testing.T, s service, m mode) (conversion, proof) {
 	if s.ports {
 		args = append(args, "--keep-ports")
 	}
+	if s.compat != "" {
+		args = append(args, "--compat", s.compat)
+	}
 	for _, e := range s.env {
 		args = append(args, "--run-env", e)
 	}

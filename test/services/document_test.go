@@ -104,8 +104,9 @@ const daemonsHead = `
 
 Daemons of Debian that are usually started as root, some of which insist on it. Each is converted at the lowest step that works: permissions and
 configuration (none), then calls that only root may make are answered (simple), then what a process believes to be (identities), then owners
-of files as well (consistent); ` + "`unroot explain compat`" + ` says what follows. A daemon marked * keeps its ports below 1024
-(` + "`--keep-ports`" + `), which Docker and containerd 2 leave open to everybody.
+of files as well (consistent); ` + "`unroot explain compat`" + ` says what follows. A daemon marked \* keeps its ports below 1024
+(` + "`--keep-ports`" + `), which Docker and containerd 2 leave open to everybody. Where no run shows the need of a
+step, as nobody logs in during one, it was asked for (` + "`--compat`" + `), and the row says so.
 
 `
 
@@ -115,10 +116,13 @@ func daemonsOf(rows []row) string {
 	for _, r := range rows {
 		byKey[r.key()] = r
 	}
-	keeps := map[string]string{}
+	keeps, asked := map[string]string{}, map[string]string{}
 	for _, s := range services {
 		if s.ports {
 			keeps[s.daemon] = " \\*"
+		}
+		if s.compat != "" {
+			asked[s.daemon] = ", asked for"
 		}
 	}
 	all, holding := daemons(byKey)
@@ -128,7 +132,7 @@ func daemonsOf(rows []row) string {
 		if d.row.holds() {
 			steps[d.row.step]++
 		}
-		fmt.Fprintf(&lines, "| %s%s | %s | %s |\n", d.name, keeps[d.name], d.row.step, cell(d.row.verdict))
+		fmt.Fprintf(&lines, "| %s%s | %s%s | %s |\n", d.name, keeps[d.name], d.row.step, asked[d.name], cell(d.row.verdict))
 	}
 	return fmt.Sprintf("%s%d of %d serve: %d with no emulation, %d simple, %d identities, %d consistent.\n\n| daemon | emulation | verdict |\n| --- | --- | --- |\n%s",
 		daemonsHead, holding, len(all), steps["none"], steps["simple"], steps["identities"], steps["consistent"], lines.String())
