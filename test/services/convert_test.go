@@ -172,7 +172,7 @@ func judgeOnEngine(t *testing.T, s service, c conversion, options []string) erro
 	if err != nil {
 		return err
 	}
-	if err := s.serves(t.Context(), p, patience); err != nil {
+	if err := s.serves(t.Context(), p, s.patience()); err != nil {
 		return err
 	}
 	root, err := rootProcesses(container)

@@ -54,7 +54,7 @@ func judgeEmbedded(t *testing.T, s service, c conversion, moved []record.Port, a
 		},
 		log: func() string { return "by unroot run:\n" + tail(said.String()) },
 	}
-	err = s.serves(t.Context(), p, patience)
+	err = s.serves(t.Context(), p, s.patience())
 	if err != nil {
 		for _, pid := range descendants(cmd.Process.Pid) {
 			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // for people

@@ -16,6 +16,14 @@ import (
 // patience is far more than any of the services takes to its first answer.
 const patience = 90 * time.Second
 
+// patience is how long a row's judge may ask again.
+func (s service) patience() time.Duration {
+	if s.unseen {
+		return patience / 3
+	}
+	return patience
+}
+
 // noNetwork leaves a container its own loopback.
 var noNetwork = []string{"--network", "none"}
 

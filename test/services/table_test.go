@@ -28,6 +28,7 @@ type service struct {
 	class  class    //
 	daemon string   // what the twenty-five call it; empty: none of them
 	compat string   // the step of emulation that is asked for, where no run shows the need of it: nobody logs in during a run
+	unseen bool     // the judge asks for what happens in no run, such as a login: a proof cannot speak of it, and where it is wrong the page says so
 	ports  bool     // it keeps its ports below 1024, which Docker and containerd leave open
 	env    []string // without which nobody would start the image: of every run, and of nothing that is written
 	judge  judge    // nil where the image does not even serve as root in a container as engines make them
@@ -70,7 +71,7 @@ var services = []service{
 
 	{name: "chronyd", sample: "chronyd", daemon: "chronyd", ports: true, class: further, judge: tellsTime, cause: `superuser|uid 0`},
 	{name: "exim4", sample: "exim4", daemon: "exim4", ports: true, class: further, judge: mails("/var/spool/exim4/input/*-H", "/var/mail/alice")},
-	{name: "exim4, into a mailbox", sample: "exim4", ports: true, class: further, judge: mails("/var/mail/alice")},
+	{name: "exim4, into a mailbox", sample: "exim4", ports: true, unseen: true, class: further, judge: mails("/var/mail/alice")},
 	{name: "sshd, for other users", sample: "sshd", daemon: "sshd", ports: true, compat: "consistent", class: further, judge: sessions(withoutPassword, "alice", "bob"), cause: `ssh_host_|setuid|setgid|chroot|other users|uid 0`},
 	{name: "systemd", sample: "systemd", class: bound, cause: `the baseline itself`},
 
@@ -88,14 +89,14 @@ var services = []service{
 	{name: "cron", sample: "cron", daemon: "cron", class: further, judge: stamped(70*time.Second, map[string]string{"/var/lib/stamps/machine": "root\n"})},
 	{name: "cron, a user's crontab", sample: "cron-user", class: further, judge: stamped(70*time.Second, map[string]string{"/home/alice/stamp": "alice\n"}), cause: `crontabs/alice`},
 	{name: "vsftpd", sample: "vsftpd", daemon: "vsftpd", ports: true, class: further, judge: ftpAnswers},
-	{name: "vsftpd, a user's files", sample: "vsftpd", ports: true, class: further, judge: ftpKeeps},
+	{name: "vsftpd, a user's files", sample: "vsftpd", ports: true, unseen: true, class: further, judge: ftpKeeps},
 	{name: "smbd", sample: "samba", daemon: "smbd", ports: true, class: further, judge: sharesFiles},
-	{name: "sshd, with keys", sample: "sshd-keys", ports: true, compat: "consistent", class: further, judge: sessions(withKey("/home/alice/.ssh/id_ed25519"), "alice", "root")},
+	{name: "sshd, with keys", sample: "sshd-keys", ports: true, unseen: true, compat: "consistent", class: further, judge: sessions(withKey("/home/alice/.ssh/id_ed25519"), "alice", "root")},
 	{name: "atd", sample: "atd", class: further, judge: stamped(10*time.Second, map[string]string{"/var/lib/stamps/machine": "root\n", "/home/alice/stamp": "alice\n"})},
 	{name: "postfix", sample: "postfix", ports: true, class: further, judge: mails("/var/mail/alice"), cause: `postfix ended`},
 	{name: "tftpd", sample: "tftpd", ports: true, class: further, judge: tftpGives, cause: `setgroups|chroot|udp 0\.0\.0\.0:69`},
 	{name: "xinetd", sample: "xinetd", class: further, judge: startsPrograms("nobody"), cause: `listens on tcp`},
-	{name: "proftpd", sample: "proftpd", class: further, judge: ftpGives, cause: `set UID|setuid`},
+	{name: "proftpd", sample: "proftpd", unseen: true, class: further, judge: ftpGives, cause: `set UID|setuid`},
 	{name: "dovecot", sample: "dovecot", daemon: "dovecot", ports: true, class: further, judge: imapKeeps, cause: `owner of /run/dovecot`},
 	{name: "rsyslog", sample: "rsyslog", daemon: "rsyslogd", class: further, judge: collects, cause: `port 514`},
 	{name: "monit", sample: "monit", class: further, judge: page(2812, "/", "Monit", "--user", "admin:monit"), cause: `monitrc|passwd|env\.c`},
