@@ -41,8 +41,8 @@ func newInitExport(w *world) *cobra.Command {
 		Long: `export writes unroot-init for every platform: into a folder, which is made where it is missing, one
 file a platform and a README.txt with the lines for a Dockerfile; or as an image (oci:DIR[:TAG],
 oci-archive:FILE[:TAG], docker://NAME) that has nothing but /unroot-init, for every platform, so
-that COPY --from= takes the right one. It prints the files, or the digest of the index. The same unroot
-writes the same bytes.` + exitCodes + `  0  written
+that COPY --from= takes the right one. It prints the files, or the digest of the index. The same
+unroot writes the same bytes.` + exitCodes + `  0  written
   2  bad usage, or a place that cannot be written
   4  a registry could not be reached`,
 		Example: `  unroot init export bin
