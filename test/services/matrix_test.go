@@ -110,13 +110,13 @@ func (s service) row(t *testing.T, m mode) row {
 		tell("unroot says proven, and the service's own client says: %v", err)
 		r.verdict = wronglyProven
 		r.cause, _, _ = strings.Cut(err.Error(), "\n")
-		r.cause = temporary.ReplaceAllString(r.cause, "FILE")
+		r.cause = passing.ReplaceAllString(r.cause, "FILE")
 	}
 	return r
 }
 
-// temporary is a file of the test: it has another name each time.
-var temporary = regexp.MustCompile(`/tmp/[^\s,;]+`)
+// passing is a file of the test: it has another name each time.
+var passing = regexp.MustCompile(`/tmp/[^\s,;]+`)
 
 // judged asks what was written, where it runs as nobody and, where that is excepted, as it says itself.
 func (s service) judged(t *testing.T, c conversion, p proof) error {
