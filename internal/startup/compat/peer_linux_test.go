@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"unroot/internal/oracle"
 )
 
 func TestPeer(t *testing.T) {
@@ -20,7 +22,7 @@ func TestPeer(t *testing.T) {
 	defer unix.Close(pair[1])
 	f := newFiles()
 	if _, ok := f.realPeer(uint32(os.Getpid()), int32(pair[0])); !ok {
-		t.Skip("the kernel or a profile does not let a descriptor be copied")
+		oracle.Missing(t, "a kernel and a profile that let a descriptor be copied (pidfd_getfd)")
 	}
 	believed := func(pid int32) (uid, gid uint32, ok bool) { return 33, 34, int(pid) == os.Getpid() }
 	nobody := func(int32) (uid, gid uint32, ok bool) { return 0, 0, false }
@@ -73,7 +75,7 @@ func TestLikelyPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := otherEnd(uint32(s.Ino)); !ok {
-		t.Skip("the kernel does not tell of Unix sockets")
+		oracle.Missing(t, "a kernel that tells of Unix sockets (CONFIG_UNIX_DIAG)")
 	}
 	u, ok := f.likelyPeer(uint32(os.Getpid()), int32(pair[0]))
 	if !ok || int(u.pid) != os.Getpid() || u.uid != uint32(os.Getuid()) {
